@@ -1,0 +1,31 @@
+"""The vocabulary of typed Python: a subset that runs unmodified under CPython and compiles to machine code.
+
+For:     integer types, structs, arrays, pointers, and the marks on typed functions. `docs/lang.md` is the reference.
+Not for: compiling (compiler/), or anything that knows a guest.
+"""
+
+from .functions import Host, Typed, ask, comptime, tell, typed, unlikely
+from .integers import IntType, i8, i16, i32, i64, u1, u2, u3, u4, u5, u6, u7, u8, u16, u32, u64
+from .structs import (
+    Array,
+    ArrayType,
+    Field,
+    Object,
+    Ptr,
+    PtrType,
+    array,
+    is_struct,
+    layout,
+    null,
+    pointer,
+    size_of,
+    storage,
+    struct,
+    type_name,
+)
+
+__all__ = [
+    "Array", "ArrayType", "Field", "Host", "IntType", "Object", "Ptr", "PtrType", "Typed", "array", "ask", "comptime",
+    "i8", "i16", "i32", "i64", "is_struct", "layout", "null", "pointer", "size_of", "storage", "struct", "tell", "type_name",
+    "typed", "u1", "u2", "u3", "u4", "u5", "u6", "u7", "u8", "u16", "u32", "u64", "unlikely",
+]  # fmt: skip

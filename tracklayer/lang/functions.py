@@ -1,0 +1,96 @@
+"""Typed functions, and the few operations of the subset that Python has no word for.
+
+For:     marking a function as belonging to the subset; asking Python objects from inside it.
+Not for: compiling. A typed function is the plain Python function it was; the mark is only read by the compiler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, overload
+
+from .integers import i64, u8
+from .structs import Object, struct
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Typed:
+    """How the compiler treats a typed function.
+
+    outline: compiled once per set of known arguments and called; otherwise it is inlined where it is called.
+    cold:    outlined, and the caller keeps its registers: for the slow side of a fast path.
+    """
+
+    __slots__ = ("cold", "outline")
+
+    def __init__(self, outline: bool, cold: bool) -> None:
+        self.outline = outline or cold
+        self.cold = cold
+
+
+@overload
+def typed(function: F, /) -> F: ...
+@overload
+def typed(*, outline: bool = False, cold: bool = False) -> Callable[[F], F]: ...
+def typed(function: Any = None, /, *, outline: bool = False, cold: bool = False) -> Any:
+    """Mark a function as typed: `@typed`, `@typed(outline=True)` or `@typed(cold=True)`. It still runs as plain Python."""
+
+    def mark(function: Any) -> Any:
+        function.__typed__ = Typed(outline, cold)
+        return function
+
+    return mark if function is None else mark(function)
+
+
+def comptime(function: F) -> F:
+    """Mark a plain Python function that the compiler may call while compiling, when all its arguments are known."""
+    function.__comptime__ = True  # type: ignore[attr-defined]
+    return function
+
+
+def unlikely(condition: Any) -> bool:
+    """The condition, with a hint to the compiler that it is nearly always false."""
+    return bool(condition)
+
+
+@struct
+class Host:
+    """What a typed program needs to talk to Python. `error` holds the first exception that `ask` met and nobody took."""
+
+    error: Object
+    failed: u8
+
+
+def ask(host: Host, function: Any, default: int, *arguments: int) -> i64:
+    """Call a Python callable with exact integers; the integer it returns.
+
+    An exception does not pass through: it is kept in `host.error`, `host.failed` becomes 1, and `default` is the result;
+    until somebody takes the error, further calls return their `default` and call nothing. So a guest instruction
+    always ends whole, and whoever runs the program raises the error between two instructions.
+    Errors kept: whatever the callable raises; TypeError where it does not return an integer; OverflowError past 64 bits.
+    """
+    if host.failed:
+        return default
+    try:
+        result = function(*arguments)
+        if not isinstance(result, int):
+            raise TypeError(f"{function!r} returned {type(result).__name__}; an int is needed")
+        if not i64.lo <= result <= i64.hi:  # type: ignore[attr-defined]
+            raise OverflowError(f"{function!r} returned {result}, which does not fit 64 bits")
+        return int(result)
+    except BaseException as error:
+        host.error = error
+        host.failed = 1
+        return default
+
+
+def tell(host: Host, function: Any) -> None:
+    """Call a Python callable with no arguments and drop its result. Exceptions are kept as by `ask`."""
+    if host.failed:
+        return
+    try:
+        function()
+    except BaseException as error:
+        host.error = error
+        host.failed = 1
