@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import os
 import random
 import subprocess
@@ -70,7 +71,7 @@ def test_blocks_are_aligned_disjoint_and_all_comes_back(memory: CodeMemory) -> N
             assert block.address % align == 0
             blocks.append(block)
     ranges = sorted((block.address, block.address + block.size) for block in blocks)
-    assert all(end <= start for (_, end), (start, _) in zip(ranges, ranges[1:], strict=False))
+    assert all(end <= start for (_, end), (start, _) in itertools.pairwise(ranges))
     assert all(memory.address <= a and b <= memory.address + memory.size for a, b in ranges)
     blocks.clear()
     del block
@@ -187,17 +188,16 @@ def run_denied(body: str) -> str:
     script = textwrap.dedent(
         """
         import ctypes, struct
-        NUMBERS = {"memfd_create": 319, "mprotect": 10}
-        def deny(*names, exec_maps=False):
+        NUMBERS = {"mmap": 9, "mprotect": 10}
+        def deny(*names):
             # Linux, <linux/filter.h>, <linux/seccomp.h>: load the number, compare, answer.
             code = [(0x20, 0, 0, 0)]
             for name in names:
-                if name == "mprotect":   # only with PROT_EXEC in the third argument
-                    code += [(0x15, 0, 4, 10), (0x20, 0, 0, 32), (0x45, 0, 1, 4), (0x06, 0, 0, 0x50001), (0x20, 0, 0, 0)]
-                elif name == "mmap":
-                    code += [(0x15, 0, 4, 9), (0x20, 0, 0, 32), (0x45, 0, 1, 4), (0x06, 0, 0, 0x50001), (0x20, 0, 0, 0)]
-                else:
-                    code += [(0x15, 0, 1, NUMBERS[name]), (0x06, 0, 0, 0x50001)]
+                if name == "memfd_create":
+                    code += [(0x15, 0, 1, 319), (0x06, 0, 0, 0x50001)]
+                else:   # only with PROT_EXEC in the third argument
+                    code += [(0x15, 0, 4, NUMBERS[name]), (0x20, 0, 0, 32), (0x45, 0, 1, 4)]
+                    code += [(0x06, 0, 0, 0x50001), (0x20, 0, 0, 0)]
             code += [(0x06, 0, 0, 0x7fff0000)]
             program = b"".join(struct.pack("<HBBI", *c) for c in code)
             buffer = ctypes.create_string_buffer(program, len(program))

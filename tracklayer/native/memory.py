@@ -6,21 +6,22 @@ Invariant: no page is ever writable and executable through the same mapping.
 
 How it stands on each system:
 
-- **Linux, dual mapping** (`mode == "dual"`): one memory file, mapped twice. The read-execute alias is where code runs, the
-  read-write alias is where it is written; `writable_delta` is the distance from the first to the second, so typed code
-  writes instruction bytes with an ordinary store at `address + writable_delta`, without a system call. The file is
-  a `memfd`, or where that is not to be had an unlinked file in `/dev/shm` or the temporary directory.
+- **Linux, dual mapping** (`mode == "dual"`): one memory file, mapped twice. The read-execute alias is where code
+  runs, the read-write alias is where it is written; `writable_delta` is the distance from the first to the second, so
+  typed code writes instruction bytes with an ordinary store at `address + writable_delta`, without a system call.
+  The file is a `memfd`, or where that is not to be had an unlinked file in `/dev/shm` or the temporary directory.
 - **Elsewhere on Unix, flips** (`mode == "flip"`): one private mapping whose pages `mprotect` turns from read-execute to
   read-write and back around each write. Each block has pages of its own, because a page that is being
   written cannot run. Measured on Linux: about 13 us for the pair of calls.
-- **macOS on arm64** (`mode == "jit"`): one MAP_JIT mapping; `pthread_jit_write_protect_np` decides for the writing thread alone.
+- **macOS on arm64** (`mode == "jit"`): one MAP_JIT mapping; `pthread_jit_write_protect_np` decides for the writing
+  thread alone.
 - **Windows** (`mode == "flip"`): VirtualAlloc, committed as blocks need it, VirtualProtect for the flips.
 
 The last two are written from the vendors' manuals ("Porting just-in-time compilers to Apple silicon"; "VirtualProtect
 function") and have not been run by the project's own tests, which run on Linux.
 
-The range is reserved at once and takes memory only where it was written, so being generous costs address space alone. All
-blocks of one `CodeMemory` reach each other by a signed 32-bit displacement.
+The range is reserved at once and takes memory only where it was written, so being generous costs address space alone.
+All blocks of one `CodeMemory` reach each other by a signed 32-bit displacement.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 PAGE = mmap.PAGESIZE
 DEFAULT_SIZE = 256 << 20
@@ -46,13 +47,13 @@ SMALLEST_SIZE = 4 << 20
 REACH = 1 << 31
 """No code memory may be larger: a signed 32-bit displacement must reach from its one end to the other."""
 INT3 = 0xCC
-"""Freed code is filled with this x86 instruction (on arm64 four of them are an undefined one): who runs it stops at once."""
+"""Freed code is filled with this x86 instruction (on arm64 four of them are undefined): who runs it stops at once."""
 GIVE_BACK = 1 << 16
 """A freed block of at least so many bytes gives its pages back to the system."""
 
 
 class CodeMemoryFull(MemoryError):
-    """The reserved range has no hole that is large enough. The message says how much is used, and how to reserve more."""
+    """The reserved range has no hole that is large enough. The message says how much is used."""
 
 
 class ExecutableMemoryDenied(OSError):
@@ -118,6 +119,9 @@ class Block:
 
     def __repr__(self) -> str:
         return f"<Block {self.address:#x}+{self.size:#x}{' freed' if self._freed else ''}>"
+
+
+_FROZEN = "when this process was forked there was no memory to copy the code: it can be run, not written"
 
 
 class _Backing(Protocol):
@@ -283,9 +287,7 @@ class _DualMapping:
             self.rx = unix.map(
                 None, size, mmap.PROT_READ | mmap.PROT_EXEC, mmap.MAP_SHARED | _MAP_NORESERVE | place, self._fd
             )
-            self.rw = unix.map(
-                None, size, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED | _MAP_NORESERVE, self._fd
-            )
+            self.rw = unix.map(None, size, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED | _MAP_NORESERVE, self._fd)
         except BaseException:
             self.close()
             raise
@@ -352,7 +354,7 @@ class _DualMapping:
 
 
 class _ProtectFlips:
-    """One private mapping; mprotect turns pages around for each write. Private pages are copied on write over a fork."""
+    """One private mapping; mprotect turns pages around for each write. A fork copies private pages on write."""
 
     mode = "flip"
     granularity = PAGE
@@ -405,8 +407,8 @@ class _ProtectFlips:
 class _AppleJit:
     """macOS on arm64: a MAP_JIT mapping, whose writability each thread switches for itself.
 
-    Source: Apple, "Porting just-in-time compilers to Apple silicon". A signed program with the hardened runtime needs the
-    entitlement com.apple.security.cs.allow-jit."""
+    Source: Apple, "Porting just-in-time compilers to Apple silicon". A signed program with the hardened runtime needs
+    the entitlement com.apple.security.cs.allow-jit."""
 
     mode = "jit"
     granularity = 16
@@ -449,6 +451,18 @@ class _AppleJit:
         self.rx = self.rw = 0
 
 
+def _windows_kernel() -> Any:
+    if sys.platform != "win32":
+        raise OSError("VirtualAlloc exists on Windows only")
+    return ctypes.WinDLL("kernel32", use_last_error=True)
+
+
+def _windows_error() -> OSError:
+    if sys.platform != "win32":
+        return OSError()
+    return ctypes.WinError(ctypes.get_last_error())
+
+
 class _WindowsFlips:
     """Windows: reserved at once, committed as blocks need it, VirtualProtect around each write.
 
@@ -460,11 +474,9 @@ class _WindowsFlips:
     _READWRITE, _EXECUTE_READ = 0x04, 0x20
 
     def __init__(self, size: int, low: bool) -> None:
-        if sys.platform != "win32":
-            raise OSError("VirtualAlloc exists on Windows only")
         if low:
             raise OSError("low addresses for code are not offered on Windows")
-        kernel = ctypes.WinDLL("kernel32", use_last_error=True)
+        kernel = _windows_kernel()
         self._alloc = kernel.VirtualAlloc
         self._alloc.restype = ctypes.c_void_p
         self._alloc.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_uint32, ctypes.c_uint32)
@@ -476,18 +488,18 @@ class _WindowsFlips:
         self._lock = threading.RLock()
         address = self._alloc(None, size, self._RESERVE, self._EXECUTE_READ)
         if not address:
-            raise ctypes.WinError(ctypes.get_last_error())
+            raise _windows_error()
         self.rx = self.rw = int(address)
 
     def commit(self, address: int, size: int) -> None:
         first, length = _pages(address, size)
-        if not self._alloc(first, length, self._COMMIT, self._EXECUTE_READ) and sys.platform == "win32":
-            raise ctypes.WinError(ctypes.get_last_error())
+        if not self._alloc(first, length, self._COMMIT, self._EXECUTE_READ):
+            raise _windows_error()
 
     def _set(self, address: int, size: int, protection: int) -> None:
         before = ctypes.c_uint32()
-        if not self._protect(address, size, protection, ctypes.byref(before)) and sys.platform == "win32":
-            raise ctypes.WinError(ctypes.get_last_error())
+        if not self._protect(address, size, protection, ctypes.byref(before)):
+            raise _windows_error()
 
     @contextlib.contextmanager
     def writing(self, address: int, size: int) -> Iterator[None]:
@@ -534,12 +546,14 @@ def restrictions() -> tuple[str, ...]:
         if _first_line("/sys/fs/selinux/enforce") == "1":
             found.append(
                 f"SELinux is enforcing (this process: {_first_line('/proc/self/attr/current') or 'unknown domain'}): "
-                "its policy needs `execmem` and `execute` on tmpfs files for that domain; see `ausearch -m avc -ts recent`"
+                "its policy needs `execmem` and `execute` on tmpfs files for that domain; "
+                "`ausearch -m avc -ts recent` shows what was refused"
             )
         noexec = _first_line("/proc/sys/vm/memfd_noexec")
         if noexec in ("1", "2"):
             found.append(
-                f"vm.memfd_noexec is {noexec}: memory files may not be executable; set it to 0 with `sysctl vm.memfd_noexec=0`"
+                f"vm.memfd_noexec is {noexec}: memory files may not be executable; "
+                "set it to 0 with `sysctl vm.memfd_noexec=0`"
             )
         with contextlib.suppress(OSError), open("/proc/self/status", encoding="ascii", errors="replace") as status:
             for line in status:
@@ -551,17 +565,18 @@ def restrictions() -> tuple[str, ...]:
                         "MemoryDenyWriteExecute= and SystemCallFilter=; containers: the seccomp profile)"
                     )
                 if key == "PaX" and "M" in value:
-                    found.append(f"PaX MPROTECT is on for this program (flags {value}): `paxctl -m` on the Python binary")
+                    found.append(f"PaX MPROTECT is on (flags {value}): `paxctl -m` on the Python binary turns it off")
         with contextlib.suppress(OSError, AttributeError):
             if _unix().libc.prctl(66, 0, 0, 0, 0) > 0:  # PR_GET_MDWE, Linux 6.3
                 found.append(
-                    "PR_SET_MDWE is set: pages cannot become executable later (a memory file still may: allow memfd_create)"
+                    "PR_SET_MDWE is set: pages cannot become executable later "
+                    "(a memory file still may be mapped so: allow memfd_create)"
                 )
         with contextlib.suppress(OSError), open("/proc/self/mounts", encoding="utf-8", errors="replace") as mounts:
             for line in mounts:
                 fields = line.split()
                 if len(fields) > 3 and fields[1] in ("/dev/shm", "/tmp") and "noexec" in fields[3].split(","):
-                    found.append(f"{fields[1]} is mounted noexec: `mount -o remount,exec {fields[1]}`, or set TMPDIR elsewhere")
+                    found.append(f"{fields[1]} is mounted noexec: `mount -o remount,exec {fields[1]}`, or set TMPDIR")
     elif sys.platform == "darwin":
         found.append("a program with the hardened runtime needs the entitlement com.apple.security.cs.allow-jit")
     elif sys.platform == "win32":
@@ -569,11 +584,12 @@ def restrictions() -> tuple[str, ...]:
     return tuple(found)
 
 
-_WAYS: dict[str, tuple[type[_Backing], ...]] = {
-    "linux": (_DualMapping, _ProtectFlips),
-    "darwin-arm64": (_AppleJit,),
-    "darwin": (_ProtectFlips,),
-    "win32": (_WindowsFlips,),
+_Way = Callable[[int, bool], _Backing]
+_WAYS: dict[str, dict[str, _Way]] = {
+    "linux": {"dual": _DualMapping, "flip": _ProtectFlips},
+    "darwin-arm64": {"jit": _AppleJit},
+    "darwin": {"flip": _ProtectFlips},
+    "win32": {"flip": _WindowsFlips},
 }
 
 
@@ -581,13 +597,13 @@ def _reserve(size: int, low: bool, mode: str | None) -> _Backing:
     system = "linux" if sys.platform.startswith(("linux", "freebsd")) else sys.platform
     if system == "darwin" and platform.machine() == "arm64":
         system = "darwin-arm64"
-    ways = _WAYS.get(system, (_ProtectFlips,))
+    ways = _WAYS.get(system, {"flip": _ProtectFlips})
     if mode is not None:
-        ways = tuple(way for way in ways if way.mode == mode)
-        if not ways:
-            raise ValueError(f"no code memory of mode {mode!r} on this system")
+        if mode not in ways:
+            raise ValueError(f"no code memory of mode {mode!r} on this system: it has {', '.join(ways)}")
+        ways = {mode: ways[mode]}
     refusals = []
-    for way in ways:
+    for name, way in ways.items():
         smaller = size
         while True:
             try:
@@ -597,20 +613,20 @@ def _reserve(size: int, low: bool, mode: str | None) -> _Backing:
                 if error.errno == 12 and smaller > SMALLEST_SIZE:
                     smaller = max(SMALLEST_SIZE, smaller // 2 & ~(PAGE - 1))
                     continue
-                refusals.append(f"{way.mode}: {error.strerror or error} (errno {error.errno})")
+                refusals.append(f"{name}: {error.strerror or error} (errno {error.errno})")
                 break
     lines = [f"this process may not have executable memory; tried {'; '.join(refusals)}"]
-    lines += restrictions() or ("none of the known restrictions is active: ask who runs this machine, with the errors above",)
+    lines += restrictions() or ("none of the known restrictions is active: ask who runs this machine",)
     raise ExecutableMemoryDenied("\n- ".join(lines))
 
 
-# --------------------------------------------------------------------------------------------------------- the allocator
+# -------------------------------------------------------------------------------------------------------- the allocator
 
 
 class CodeMemory:
     """A reserved range of addresses for code and for the read-only data beside it.
 
-    size: bytes to reserve, at most 2 GiB (taken from the system only where written; less where the system's limits say so).
+    size: bytes to reserve, at most 2 GiB; taken from the system only where written, less where its limits say so.
     low:  whether the range must lie in the low 2 GiB, where absolute 32-bit addresses reach it.
     mode: "dual", "flip" or "jit" to insist on one way; by default the best that the system grants.
 
@@ -658,13 +674,14 @@ class CodeMemory:
         if size <= 0 or align <= 0 or align & (align - 1):
             raise ValueError(f"cannot allocate {size} bytes aligned to {align}")
         if self.mode == "frozen":
-            raise ExecutableMemoryDenied("there was no memory to copy the code for this forked process: it can only run it")
+            raise ExecutableMemoryDenied(_FROZEN)
         grain = self._backing.granularity
         align = max(align, grain)
         size = (size + grain - 1) & -grain
         with self._lock:
             self._take_back()
-            for i, (start, length) in enumerate(zip(self._holes, self._lengths, strict=True)):
+            for i in range(len(self._holes)):
+                start, length = self._holes[i], self._lengths[i]
                 first = ((self.address + start + align - 1) & -align) - self.address
                 if first + size <= start + length:
                     break
@@ -719,11 +736,11 @@ class CodeMemory:
     def writing(self, address: int, size: int) -> contextlib.AbstractContextManager[None]:
         """Inside the `with`, bytes may be stored at `address + writable_delta` and on, by this thread.
 
-        With dual mapping this is free of cost, and other threads may run the same pages meanwhile. In the other modes the
-        pages cannot run until the `with` ends, so nobody may be inside them. Follow it by `flush` where the processor
-        is not an x86."""
+        With dual mapping this is free of cost, and other threads may run the same pages meanwhile. In the other modes
+        the pages cannot run until the `with` ends, so nobody may be inside them. Follow it by `flush` where the
+        processor is not an x86."""
         if self.mode == "frozen":
-            raise ExecutableMemoryDenied("there was no memory to copy the code for this forked process: it can only run it")
+            raise ExecutableMemoryDenied(_FROZEN)
         return self._backing.writing(address, size)
 
     def flush(self, address: int, size: int) -> None:
@@ -809,8 +826,8 @@ _PROCESS = _Process()
 def code_memory() -> CodeMemory:
     """The process's own code memory, made when first asked for.
 
-    Addresses are a resource of the process, like its heap: code in one range reaches all other code by a short call, and the
-    range must outlive whatever runs in it. That is why this one object is shared and everything else is passed on.
-    TRACKLAYER_CODE_MEMORY in the environment sets its size in MiB."""
+    Addresses are a resource of the process, like its heap: code in one range reaches all other code by a short call,
+    and the range must outlive whatever runs in it. That is why this one object is shared and everything else
+    is passed on. TRACKLAYER_CODE_MEMORY in the environment sets its size in MiB."""
     asked = os.environ.get("TRACKLAYER_CODE_MEMORY", "")
     return _PROCESS.common(int(asked) << 20 if asked.isdigit() and asked != "0" else DEFAULT_SIZE)
