@@ -38,9 +38,22 @@ class IntType:
 
 if TYPE_CHECKING:
     # To a type checker every fixed-width integer is an `int`: the compiler, not the type checker, proves widths.
-    u1 = u2 = u3 = u4 = u5 = u6 = u7 = int
-    u8 = u16 = u32 = u64 = int
-    i8 = i16 = i32 = i64 = int
+    # One name a line: in a chained assignment they would be variables, not aliases.
+    u1 = int
+    u2 = int
+    u3 = int
+    u4 = int
+    u5 = int
+    u6 = int
+    u7 = int
+    u8 = int
+    u16 = int
+    u32 = int
+    u64 = int
+    i8 = int
+    i16 = int
+    i32 = int
+    i64 = int
 else:
     u1, u2, u3, u4, u5, u6, u7 = (IntType(bits, False) for bits in range(1, 8))
     u8, u16, u32, u64 = (IntType(bits, False) for bits in (8, 16, 32, 64))
