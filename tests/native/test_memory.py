@@ -23,9 +23,10 @@ def call(block: Block) -> int:
     return int(ctypes.CFUNCTYPE(ctypes.c_int)(block.address)())
 
 
-def mappings() -> list[str]:
+def writable_and_executable() -> set[str]:
+    """Mappings that are both. ctypes callbacks make one (libffi), so a test asks for what came on top."""
     with open("/proc/self/maps") as file:
-        return file.readlines()
+        return {line for line in file if "wx" in line.split()[1]}
 
 
 @pytest.fixture(params=["dual", "flip"])
@@ -43,12 +44,13 @@ def test_written_code_runs_and_can_be_written_again(memory: CodeMemory) -> None:
 
 
 def test_no_mapping_is_ever_writable_and_executable(memory: CodeMemory) -> None:
+    before = writable_and_executable()
     block = memory.allocate(16)
     block.write(0, RETURN_42)
     assert call(block) == 42
-    assert not [line for line in mappings() if "wx" in line.split()[1]]
+    assert writable_and_executable() <= before
     with memory.writing(block.address, 16):
-        assert not [line for line in mappings() if "wx" in line.split()[1]]
+        assert writable_and_executable() <= before
 
 
 def test_typed_code_writes_through_the_writable_alias() -> None:
@@ -120,6 +122,7 @@ def test_the_common_memory_is_one() -> None:
 
 
 def test_a_forked_child_has_code_of_its_own(memory: CodeMemory) -> None:
+    before = writable_and_executable()
     block = memory.allocate(16)
     block.write(0, RETURN_42)
     far = memory.allocate(1 << 20)
@@ -139,7 +142,7 @@ def test_a_forked_child_has_code_of_its_own(memory: CodeMemory) -> None:
             mine = memory.allocate(16)
             mine.write(0, RETURN_42)
             assert call(mine) == 42
-            assert not [line for line in mappings() if "wx" in line.split()[1]]
+            assert writable_and_executable() <= before
             code = 0
         finally:
             os._exit(code)

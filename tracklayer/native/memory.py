@@ -149,7 +149,7 @@ class _Backing(Protocol):
     def close(self) -> None: ...
 
 
-# ---------------------------------------------------------------------------------------------- the C library, on Unix
+# ----------------------------------------------------------------------------------------------- the C library, on Unix
 
 _MAP_FAILED = ctypes.c_void_p(-1).value
 _MAP_FIXED = 0x10
@@ -234,7 +234,7 @@ def _flush_instructions() -> Callable[[int, int], None] | None:
     return lambda address, size: clear(address, address + size)
 
 
-# ------------------------------------------------------------------------------------------------------- dual mapping
+# --------------------------------------------------------------------------------------------------------- dual mapping
 
 
 def _memory_file() -> int:
@@ -350,7 +350,7 @@ class _DualMapping:
             self._fd = -1
 
 
-# --------------------------------------------------------------------------------------------------------------- flips
+# ---------------------------------------------------------------------------------------------------------------- flips
 
 
 class _ProtectFlips:
@@ -699,6 +699,8 @@ class CodeMemory:
 
     def release(self, address: int, size: int) -> None:
         """Take back what a block had. Can be called from a finaliser at any moment, also inside `allocate`."""
+        if not self._end.alive:  # memory and blocks went as one cycle of garbage, the memory first
+            return
         self._returned.append((address - self.address, size))
         if self._lock.acquire(blocking=False):
             try:
