@@ -182,10 +182,11 @@ STENCILS = """
 @hole32 = external hidden global i8, !absolute_symbol !2
 @numbers = private constant [3 x i64] [i64 10, i64 20, i64 30]
 declare void @next(i64)
-define i64 @add_immediate(i64 %x, i64 %y) {
-  %a = xor i64 %x, ptrtoint (ptr @hole8 to i64)
-  %b = add i64 %a, %y
-  %r = add i64 %b, ptrtoint (ptr @hole32 to i64)
+define i64 @add_immediate(i64 %x, ptr %p) {
+  store i8 ptrtoint (ptr @hole8 to i8), ptr %p
+  %b = load i64, ptr %p
+  %c = add i64 %b, %x
+  %r = add i64 %c, ptrtoint (ptr @hole32 to i64)
   ret i64 %r
 }
 define void @store16(ptr %p) { store i16 ptrtoint (ptr @hole16 to i16), ptr %p  ret void }
@@ -226,7 +227,9 @@ def test_a_stencil_patched_by_hand_runs() -> None:
         code[hole.offset : hole.offset + width] = value.to_bytes(width, "little")
     block = CodeMemory(8 << 20).allocate(len(code))
     block.write(0, code)
-    assert ctypes.CFUNCTYPE(ctypes.c_longlong, ctypes.c_longlong, ctypes.c_longlong)(block.address)(7, 3) == 1_000_005
+    cell = ctypes.c_longlong(0x1200)
+    run = ctypes.CFUNCTYPE(ctypes.c_longlong, ctypes.c_longlong, ctypes.c_void_p)(block.address)
+    assert run(7, ctypes.addressof(cell)) == 0x1205 + 7 + 1_000_000
 
 
 @runs
@@ -288,7 +291,7 @@ def test_a_large_object_loads_in_milliseconds() -> None:
     assert best < 0.02
 
 
-# ------------------------------------------------------------------------- arm64, checked against the Arm ARM's encodings
+# ----------------------------------------------------------------------- arm64, checked against the Arm ARM's encodings
 
 
 def sign(value: int, bits: int) -> int:
