@@ -13,6 +13,8 @@ from typing import NamedTuple
 from .operands import Kind
 from .row import Row
 
+DATA = {1: "DB", 2: "DW", 4: "DD"}  # how the assembler spells one unit of data
+
 
 class Decoded(NamedTuple):
     """A row and the raw values of its fields."""
@@ -107,15 +109,21 @@ class InstructionSet:
         return row.insert(raw).to_bytes(row.length, "little")
 
     def disassemble(self, data: Sequence[int], address: int = 0) -> Iterator[Line]:
-        """The instructions in a run of bytes, one behind the other. A byte that starts none is shown as `DB`."""
+        """The instructions in a run of bytes, one behind the other. A unit that starts none is shown as data."""
+        size = self.unit // 8
         offset = 0
         while offset < len(data):
             here = address + offset & self.address_mask
             try:
                 row, raw = self.decode_at(data, offset)
             except LookupError:
-                yield Line(here, bytes(data[offset : offset + 1]), f"DB ${data[offset]:02X}", None)
-                offset += 1
+                piece = bytes(data[offset : offset + size])
+                if len(piece) == size:
+                    text = f"{DATA[size]} ${int.from_bytes(piece, 'little'):0{2 * size}X}"
+                else:
+                    text = "DB " + ",".join(f"${byte:02X}" for byte in piece)
+                yield Line(here, piece, text, None)
+                offset += len(piece)
                 continue
             piece = bytes(data[offset : offset + row.length])
             yield Line(here, piece, row.show(raw, here + row.length & self.address_mask), row)
