@@ -1,0 +1,21 @@
+# Needs the environment that the README's first command makes.
+PYTHON = .venv/bin/python
+
+.PHONY: test lint ci clean
+
+test: .venv
+	$(PYTHON) -m pytest -n 2
+
+lint: .venv
+	.venv/bin/ruff check .
+	.venv/bin/mypy --strict
+
+ci:
+	.ci/run
+
+.venv:
+	python3 -m venv --without-pip .venv
+	python3 -m pip --python .venv/bin/python install --quiet -e '.[test]'
+
+clean:
+	rm -rf .venv .ci/venvs build dist .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,5 @@
+"""`python -m tracklayer` is the command `tracklayer`."""
+
+from .cli import main
+
+main()
