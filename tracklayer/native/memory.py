@@ -113,8 +113,8 @@ class Block:
             self._freed = True
             self.memory.release(self.address, self.size)
 
-    def __del__(self) -> None:
-        if not getattr(self, "_freed", True):
+    def __del__(self, _ending: Callable[[], bool] = sys.is_finalizing) -> None:
+        if not getattr(self, "_freed", True) and not _ending():  # at the end of the process all goes anyway
             self.free()
 
     def __repr__(self) -> str:

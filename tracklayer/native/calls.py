@@ -1,0 +1,351 @@
+"""Calls between Python and machine code: a code address becomes a builtin, and code learns where Python is.
+
+For:       `builtin(address, ...)`, a real `builtin_function_or_method` around a code address; `python_api()`, the
+           addresses of the C-API functions and objects that generated code uses.
+Not for:   making the code (compiler, assembler.py); converting arguments (functions.py).
+Invariant: a builtin's code, its method definition and every object that its code refers to live exactly as long as the
+           function object itself: not shorter when the garbage collector takes a cycle apart, and not longer.
+
+**What the code must look like.** With METH_FASTCALL the address is called as
+
+    PyObject *f(PyObject *self, PyObject *const *args, Py_ssize_t count)
+
+with METH_FASTCALL | METH_KEYWORDS one more argument, the tuple of keyword names (or null); with METH_O `f(self,
+argument)`, with METH_NOARGS `f(self, null)`. It runs with the GIL held, borrows its arguments, and returns a new
+reference, or null with an exception set. `self` is the function's own module object, of no interest to the code.
+
+**How lifetimes work.** A builtin holds its `__self__` until the very end of its deallocation (CPython's `meth_dealloc`
+says so:
+"PyMethodDef memory ... could be kept alive by m_self"). Here `__self__` is a module object of our own, one for each
+function, whose C-level `m_traverse` shows the garbage collector what the code refers to, whose `m_free` drops it all
+when the last reference to the function is gone, and which has no `m_clear`: like a tuple it never lets go before it
+dies. The two functions are themselves machine code, in a block that is never freed. The code's blocks are held but
+not shown to the collector, so that no finaliser can take them away while something can still call.
+
+A builtin whose `__self__` is a module is a *function* to Python: it prints as one and pickles by reference to
+`__module__`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import platform
+import struct
+import sys
+import sysconfig
+import threading
+from collections.abc import Iterable, Mapping
+from types import BuiltinFunctionType, MappingProxyType
+from typing import Any, cast
+
+from tracklayer.native.loader import load, parse
+from tracklayer.native.memory import Block, CodeMemory, code_memory
+
+METH_VARARGS = 0x0001
+METH_KEYWORDS = 0x0002
+METH_NOARGS = 0x0004
+METH_O = 0x0008
+METH_FASTCALL = 0x0080
+"""Calling conventions of a builtin. Source: Python/C API Reference Manual, "Common Object Structures", PyMethodDef."""
+
+_FLAGS = (METH_FASTCALL, METH_FASTCALL | METH_KEYWORDS, METH_O, METH_NOARGS, METH_VARARGS, METH_VARARGS | METH_KEYWORDS)
+
+
+class UnsupportedPython(RuntimeError):
+    """This Python lays its objects out in a way that generated code does not know."""
+
+
+# ----------------------------------------------------------------------------------------------- Python's own addresses
+
+_FUNCTIONS = """
+    PyBool_FromLong PyBuffer_Release PyBytes_AsString PyBytes_FromStringAndSize PyCallable_Check PyDict_GetItemWithError
+    PyErr_CheckSignals PyErr_Clear PyErr_ExceptionMatches PyErr_Fetch PyErr_Format PyErr_GetRaisedException
+    PyErr_NoMemory PyErr_NormalizeException PyErr_Occurred PyErr_Restore PyErr_SetNone PyErr_SetObject
+    PyErr_SetRaisedException PyErr_SetString PyErr_WriteUnraisable PyEval_RestoreThread PyEval_SaveThread
+    PyFloat_AsDouble PyFloat_FromDouble PyGILState_Check PyGILState_Ensure PyGILState_GetThisThreadState
+    PyGILState_Release PyIter_Next PyList_Append PyList_New PyLong_AsLong PyLong_AsLongAndOverflow PyLong_AsLongLong
+    PyLong_AsLongLongAndOverflow PyLong_AsSize_t PyLong_AsSsize_t PyLong_AsUnsignedLong PyLong_AsUnsignedLongLong
+    PyLong_AsUnsignedLongLongMask PyLong_AsVoidPtr PyLong_FromLong PyLong_FromLongLong PyLong_FromSize_t
+    PyLong_FromSsize_t PyLong_FromUnsignedLong PyLong_FromUnsignedLongLong PyLong_FromVoidPtr PyMem_Free PyMem_Malloc
+    PyModule_GetState PyNumber_Float PyNumber_Index PyNumber_Long PyObject_Call PyObject_CallNoArgs PyObject_CallObject
+    PyObject_CallOneArg PyObject_Free PyObject_GetAttr PyObject_GetAttrString PyObject_GetBuffer PyObject_IsInstance
+    PyObject_IsTrue PyObject_Malloc PyObject_RichCompareBool PyObject_SetAttr PyObject_Vectorcall
+    PyObject_VectorcallDict PyObject_VectorcallMethod PySequence_GetItem PySequence_Size PyThreadState_Get
+    PyTuple_GetItem PyTuple_New PyTuple_Pack PyTuple_SetItem PyUnicode_AsUTF8AndSize PyUnicode_FromStringAndSize
+    Py_AddPendingCall Py_BuildValue Py_DecRef Py_EnterRecursiveCall Py_IncRef Py_IsFinalizing Py_LeaveRecursiveCall
+    Py_MakePendingCalls _PyThreadState_UncheckedGet PyThreadState_GetUnchecked _PyTraceback_Add _Py_CheckRecursiveCall
+    _Py_Dealloc
+    """
+
+
+@functools.cache
+def python_api() -> Mapping[str, int]:
+    """The addresses that generated code may call or mention, by their C names.
+
+    Functions: those of the C API that make sense in generated code, as far as this version of Python has them (3.11 has
+    no PyErr_GetRaisedException, 3.13 has PyThreadState_GetUnchecked instead of its older name).
+    Objects that live as long as the process: `_Py_NoneStruct`, `_Py_TrueStruct`, `_Py_FalseStruct`; types such as
+    `PyLong_Type`, `PyFloat_Type`, `PyBytes_Type`; and each builtin exception as `PyExc_ValueError` and so on: the
+    object itself, not the C variable that points to it."""
+    table: dict[str, int] = {}
+    for name in _FUNCTIONS.split():
+        function = getattr(ctypes.pythonapi, name, None)
+        if function is not None:
+            table[name] = cast(int, ctypes.cast(function, ctypes.c_void_p).value)
+    table["_Py_NoneStruct"], table["_Py_TrueStruct"], table["_Py_FalseStruct"] = id(None), id(True), id(False)
+    types = {"Long": int, "Float": float, "Bool": bool, "Bytes": bytes, "ByteArray": bytearray, "Unicode": str}
+    types |= {"Tuple": tuple, "List": list, "Dict": dict, "Type": type, "BaseObject": object, "MemoryView": memoryview}
+    types |= {"CFunction": BuiltinFunctionType, "Function": type(python_api)}
+    table |= {f"Py{name}_Type": id(what) for name, what in types.items()}
+    builtins = vars(sys.modules["builtins"])
+    exceptions = {n: e for n, e in builtins.items() if isinstance(e, type) and issubclass(e, BaseException)}
+    table |= {f"PyExc_{name}": id(exception) for name, exception in exceptions.items()}
+    return MappingProxyType(table)
+
+
+# ----------------------------------------------------------------------------------------------------------- the record
+
+_METHOD_DEF = struct.Struct("<QQi4xQ")  # ml_name, ml_meth, ml_flags, ml_doc
+_RECORD_HEAD = _METHOD_DEF.size + 16  # then: the number of references, the hidden reference, the references
+
+
+class _Support:
+    """The permanent machine code behind every builtin, and the definition of their modules.
+
+    A module's state is one pointer to its function's *record*, which lies in code memory, read-only:
+
+        +0  the PyMethodDef     +32 count     +40 hidden reference     +48 references[count]     name, doc
+
+    traverse(module, visit, argument) visits the references, release(module) drops them and then the hidden one: the
+    latter holds the record's own block, so it goes last, by a jump."""
+
+    # The same two functions as _SUPPORT_IR, assembled for x86-64 and the System V calling convention.
+    #
+    #   traverse: push rbx; push rbp; push r12; push r13; sub rsp, 8; mov r12, rsi; mov r13, rdx
+    #             call [get_state]; mov rbx, [rax]; test rbx, rbx; jz done
+    #             mov rbp, [rbx+32]; add rbx, 48
+    #   next:     test rbp, rbp; jz done; mov rdi, [rbx]; mov rsi, r13; call r12; test eax, eax; jnz out
+    #             add rbx, 8; dec rbp; jmp next
+    #   done:     xor eax, eax
+    #   out:      add rsp, 8; pop r13; pop r12; pop rbp; pop rbx; ret
+    #   release:  push rbx; push rbp; push r12; call [get_state]; mov r12, [rax]; test r12, r12; jz none
+    #             mov qword ptr [rax], 0; mov rbp, [r12+32]; lea rbx, [r12+48]
+    #   next:     test rbp, rbp; jz last; mov rdi, [rbx]; call [decref]; add rbx, 8; dec rbp; jmp next
+    #   last:     mov rdi, [r12+40]; pop r12; pop rbp; pop rbx; jmp [decref]
+    #   none:     pop r12; pop rbp; pop rbx; ret
+    _X86_64 = bytes.fromhex(
+        "5355415441554883ec084989f44989d5ff158a000000488b184885db7423488b6b204883c3304885ed7416488b3b4c89"
+        "ee41ffd485c0750b4883c30848ffcdebe531c04883c408415d415c5d5bc353554154ff15480000004c8b204d85e47437"
+        "48c70000000000498b6c2420498d5c24304885ed7412488b3bff15290000004883c30848ffcdebe9498b7c2428415c5d"
+        "5bff2511000000415c5d5bc3cccccccc"
+    )
+    _X86_64_RELEASE = 78
+
+    def __init__(self) -> None:
+        if sysconfig.get_config_var("Py_GIL_DISABLED"):
+            raise UnsupportedPython("free-threaded builds of Python count references in another way")
+        if sys.implementation.name != "cpython" or sys.maxsize < 2**32 or hasattr(sys, "gettotalrefcount"):
+            raise UnsupportedPython("only release builds of 64-bit CPython are known")
+        api = ctypes.pythonapi
+        self.memory = code_memory()
+        slots = (python_api()["PyModule_GetState"], python_api()["Py_DecRef"])
+        if platform.machine().lower() in ("x86_64", "amd64") and sys.platform != "win32":
+            self.code: object = self._assembled(slots)
+        else:
+            self.code = self._compiled(slots)
+        self._name = ctypes.create_string_buffer(b"tracklayer.native.code")
+        # PyModuleDef: PyObject_HEAD (2 words), m_init, m_index, m_copy; m_name, m_doc, m_size, m_methods, m_slots,
+        # m_traverse, m_clear, m_free. Source: Python/C API Reference Manual, "Module Objects".
+        words = [1, 0, 0, 0, 0, ctypes.addressof(self._name), 0, 8, 0, 0, self.traverse, 0, self.release]
+        self._definition = (ctypes.c_uint64 * len(words))(*words)
+        self._create = api.PyModule_Create2
+        self._create.restype = ctypes.py_object
+        self._create.argtypes = (ctypes.c_void_p, ctypes.c_int)
+        self._get_state = api.PyModule_GetState
+        self._get_state.restype = ctypes.c_void_p
+        self._get_state.argtypes = (ctypes.py_object,)
+        self._new = api.PyCFunction_NewEx
+        self._new.restype = ctypes.py_object
+        self._new.argtypes = (ctypes.c_void_p, ctypes.py_object, ctypes.py_object)
+        self._incref = api.Py_IncRef
+        self._incref.restype = None
+        self._incref.argtypes = (ctypes.py_object,)
+        # Functions die after all modules when the interpreter ends: this must still be there, so it is never let go.
+        self._incref(self)
+
+    def _assembled(self, slots: tuple[int, int]) -> Block:
+        block = self.memory.allocate(len(self._X86_64) + 16)
+        block.write(0, self._X86_64 + struct.pack("<QQ", *slots))
+        self.traverse, self.release = block.address, block.address + self._X86_64_RELEASE
+        return block
+
+    def _compiled(self, slots: tuple[int, int]) -> object:
+        """For hosts that have no bytes above: let LLVM compile the same."""
+        import llvmlite.binding as llvm
+
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        triple = llvm.get_process_triple()
+        triple = triple.partition("-")[0] + "-unknown-" + ("windows-elf" if sys.platform == "win32" else "linux-gnu")
+        module = llvm.parse_assembly(f'target triple = "{triple}"\n{SUPPORT_IR}')
+        machine = llvm.Target.from_triple(triple).create_target_machine(opt=2, reloc="pic", codemodel="small")
+        names = {"PyModule_GetState": slots[0], "Py_DecRef": slots[1]}
+        loaded = load(parse(machine.emit_object(module)), self.memory, names)
+        self.traverse, self.release = loaded["traverse"], loaded["release"]
+        return loaded
+
+    def function(self, record: int, module: str | None) -> BuiltinFunctionType:
+        """The builtin for a record, whose references are already counted."""
+        owner = self._create(self._definition, 1013)
+        ctypes.c_uint64.from_address(self._get_state(owner)).value = record
+        return cast(BuiltinFunctionType, self._new(record, owner, module))
+
+    def hold(self, what: object) -> int:
+        """Count one more reference to an object and give its address."""
+        self._incref(what)
+        return id(what)
+
+
+SUPPORT_IR = """
+declare ptr @PyModule_GetState(ptr)
+declare void @Py_DecRef(ptr)
+
+define i32 @traverse(ptr %module, ptr %visit, ptr %argument) {
+entry:
+  %state = call ptr @PyModule_GetState(ptr %module)
+  %record = load ptr, ptr %state
+  %none = icmp eq ptr %record, null
+  br i1 %none, label %done, label %some
+some:
+  %count.at = getelementptr i8, ptr %record, i64 32
+  %count = load i64, ptr %count.at
+  %first = getelementptr i8, ptr %record, i64 48
+  br label %next
+next:
+  %i = phi i64 [ 0, %some ], [ %i.next, %good ]
+  %end = icmp eq i64 %i, %count
+  br i1 %end, label %done, label %visit.one
+visit.one:
+  %at = getelementptr ptr, ptr %first, i64 %i
+  %reference = load ptr, ptr %at
+  %answer = call i32 %visit(ptr %reference, ptr %argument)
+  %stop = icmp ne i32 %answer, 0
+  br i1 %stop, label %out, label %good
+good:
+  %i.next = add i64 %i, 1
+  br label %next
+done:
+  ret i32 0
+out:
+  ret i32 %answer
+}
+
+define void @release(ptr %module) {
+entry:
+  %state = call ptr @PyModule_GetState(ptr %module)
+  %record = load ptr, ptr %state
+  %none = icmp eq ptr %record, null
+  br i1 %none, label %done, label %some
+some:
+  store ptr null, ptr %state
+  %count.at = getelementptr i8, ptr %record, i64 32
+  %count = load i64, ptr %count.at
+  %first = getelementptr i8, ptr %record, i64 48
+  br label %next
+next:
+  %i = phi i64 [ 0, %some ], [ %i.next, %drop ]
+  %end = icmp eq i64 %i, %count
+  br i1 %end, label %last, label %drop
+drop:
+  %at = getelementptr ptr, ptr %first, i64 %i
+  %reference = load ptr, ptr %at
+  call void @Py_DecRef(ptr %reference)
+  %i.next = add i64 %i, 1
+  br label %next
+last:
+  %hidden.at = getelementptr i8, ptr %record, i64 40
+  %hidden = load ptr, ptr %hidden.at
+  tail call void @Py_DecRef(ptr %hidden)
+  ret void
+done:
+  ret void
+}
+"""
+
+
+class _Once:
+    """The support code, made by the first who asks."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._support: _Support | None = None
+
+    def get(self) -> _Support:
+        support = self._support
+        if support is None:
+            with self._lock:
+                support = self._support = self._support or _Support()
+        return support
+
+
+_SUPPORT = _Once()
+
+
+def builtin(
+    address: int,
+    name: str,
+    *,
+    flags: int = METH_FASTCALL,
+    doc: str | None = None,
+    signature: str | None = None,
+    module: str | None = None,
+    keep: Iterable[object] = (),
+    uses: Iterable[object] = (),
+    memory: CodeMemory | None = None,
+) -> BuiltinFunctionType:
+    """A builtin function that runs the code at `address`.
+
+    flags:     METH_FASTCALL, METH_FASTCALL | METH_KEYWORDS, METH_O or METH_NOARGS; see the module's docstring
+    signature: what `inspect.signature` shows, such as "(x, y, /)"
+    module:    its `__module__`; give it the function under its name, and it pickles
+    keep:      what the code needs to exist: its Block, its LoadedObject. Held until the function is gone.
+    uses:      Python objects whose addresses are in the code (callables, constants). The garbage collector sees them,
+               so a cycle through them is collected.
+
+    Errors: ValueError for unknown flags; UnsupportedPython."""
+    if flags not in _FLAGS:
+        raise ValueError(f"no calling convention of a builtin has the flags {flags:#x}")
+    support = _SUPPORT.get()
+    uses = tuple(uses)
+    text = None if doc is None and signature is None else doc or ""
+    if signature is not None:  # CPython's own format: "Type.__text_signature__" is cut out of the doc string
+        text = f"{name}{signature}\n--\n\n{text}"
+    name_bytes = name.encode() + b"\0"
+    doc_bytes = text.encode() + b"\0" if text is not None else b""
+    strings = _RECORD_HEAD + 8 * len(uses)
+    block = (memory or support.memory).allocate(strings + len(name_bytes) + len(doc_bytes), 8)
+    at = block.address + strings
+    hidden = (block, *keep)
+    record = _METHOD_DEF.pack(at, address, flags, at + len(name_bytes) if doc_bytes else 0)
+    record += struct.pack(f"<QQ{len(uses)}Q", len(uses), support.hold(hidden), *map(support.hold, uses))
+    block.write(0, record + name_bytes + doc_bytes)
+    return support.function(block.address, module)
+
+
+_C_FUNCTION: Any = ctypes.CFUNCTYPE(None).__mro__[1]  # what ctypes functions and function pointers have in common
+
+
+def address_of(function: Any) -> int:
+    """The machine address behind a ctypes function pointer or a builtin function of Python.
+
+    ctypes.CDLL(...).name and CFUNCTYPE objects give their C address; builtins give the C function that implements them.
+    Errors: TypeError for anything else."""
+    if isinstance(function, _C_FUNCTION):
+        return cast(int, ctypes.cast(function, ctypes.c_void_p).value)
+    if isinstance(function, BuiltinFunctionType):
+        get = ctypes.pythonapi.PyCFunction_GetFunction
+        get.restype = ctypes.c_void_p
+        get.argtypes = (ctypes.py_object,)
+        return cast(int, get(function))
+    raise TypeError(f"{type(function).__name__} has no machine address; a ctypes function or a builtin has")
