@@ -6,11 +6,12 @@ Not for: compiling. A typed function is the plain Python function it was; the ma
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
-from .integers import i64, u8
-from .structs import Object, struct
+from .integers import i64, u8, u64
+from .structs import Object, Ptr, struct
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -56,10 +57,17 @@ def unlikely(condition: Any) -> bool:
 
 @struct
 class Host:
-    """What a typed program needs to talk to Python. `error` holds the first exception that `ask` met and nobody took."""
+    """What a typed program needs to talk to Python. `error` holds the first exception that `ask` met and nobody took.
+
+    The entries are addresses of generated glue; only compiled code uses them, and whoever runs it has set them.
+    """
 
     error: Object
     failed: u8
+    ask_entry: Ptr[u8]
+    tell_entry: Ptr[u8]
+    python: Ptr[u64]
+    thread: Ptr[u8]
 
 
 def ask(host: Host, function: Any, default: int, *arguments: int) -> i64:
@@ -94,3 +102,24 @@ def tell(host: Host, function: Any) -> None:
     except BaseException as error:
         host.error = error
         host.failed = 1
+
+
+def go(target: Ptr[u8]) -> None:
+    """Pass control to generated code at `target`, with the context and all registers; never comes back.
+
+    Only in tail position, and only when compiled: plain Python has no such thing.
+    """
+    raise TypeError("go() exists only in compiled code; the reference engine runs instructions in a Python loop")
+
+
+def take_error(host: Host) -> BaseException | None:
+    """The exception that `ask` or `tell` kept, which is then forgotten; None where there is none."""
+    error: BaseException | None = host.error
+    if error is None:
+        return None
+    kept = host.__dict__.pop("_error_kept", None)
+    if kept is None:  # generated glue stored it, with a reference of its own
+        ctypes.pythonapi.Py_DecRef(ctypes.py_object(error))
+    host.error = None
+    host.failed = 0
+    return error

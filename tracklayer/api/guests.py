@@ -1,0 +1,74 @@
+"""The consoles as the engines see them: where a processor's meanings and a machine's memory meet the translator.
+
+For:     `Sm83Guest`, for any context with `cpu`, `clock` and the methods of the SM83's bus; `GameBoyGuest`, the Game Boy.
+Not for: making engines (engines.py).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..cpu.sm83.execute import PREFIX, execute, execute_cb, fetch_opcode
+from ..cpu.sm83.operands import next_byte
+from ..lang import go, typed, u8, u16
+from ..translate.guest import Guest
+
+
+class Sm83Guest(Guest):
+    """An SM83 whose context is its own bus. Handlers 0 to 255 are the opcodes, 256 to 511 those behind CB."""
+
+    pinned = ("clock.left", "cpu.pc", "cpu.a", "cpu.fz", "cpu.fh", "cpu.fc", "cpu.bc", "cpu.de", "cpu.hl", "cpu.sp")
+    cached = ("cpu.fn",)
+    opcodes = 256
+    handlers = 512
+    pc = "cpu.pc"
+    left = "clock.left"
+
+    @staticmethod
+    @typed
+    def host(context: Any) -> Any:
+        return context.host.ports
+
+    @staticmethod
+    @typed
+    def engine(context: Any) -> Any:
+        return context.host.engine
+
+    @staticmethod
+    @typed
+    def clock(context: Any) -> Any:
+        return context.clock
+
+    @staticmethod
+    @typed
+    def execute(context: Any, index: Any) -> None:
+        if index == PREFIX:
+            second = next_byte(context.cpu, context)
+            go(context.host.engine.interpret[256 + second])
+        elif index < 256:
+            execute(context.cpu, context, index)
+        else:
+            execute_cb(context.cpu, context, index - 256)
+
+    @staticmethod
+    @typed
+    def code_page(context: Any) -> Any:
+        return context.host.fetch_map[context.cpu.pc >> 8]
+
+    @staticmethod
+    @typed
+    def fetch_from(context: Any, page: Any) -> u8:
+        pc = context.cpu.pc
+        context.clock.left -= 4
+        context.cpu.pc = u16(pc + 1)
+        return page[pc & 0xFF]
+
+    @staticmethod
+    @typed
+    def fetch(context: Any) -> u8:
+        return fetch_opcode(context.cpu, context)
+
+    @staticmethod
+    @typed
+    def boundary(context: Any) -> None:
+        context.boundary()

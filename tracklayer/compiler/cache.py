@@ -1,0 +1,111 @@
+"""The disk cache of objects: what was compiled once is loaded from then on, without LLVM.
+
+For:       `cached(name, sources, build)`.
+Not for:   deciding what to compile, placing objects (native/).
+Invariant: a file is either whole or ignored: it is written under another name and renamed, and it begins with a checksum.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import importlib.metadata
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+MAGIC = b"tracklayer object 1\n"
+DIGEST = 32
+
+
+def directory() -> Path | None:
+    """Where objects are kept: TRACKLAYER_CACHE, else the user's cache folder. None where TRACKLAYER_CACHE is `off`."""
+    asked = os.environ.get("TRACKLAYER_CACHE")
+    if asked == "off":
+        return None
+    if asked:
+        return Path(asked)
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "tracklayer"
+
+
+@functools.cache
+def machine_identity() -> bytes:
+    """What compiled code depends on besides its source: the CPU and its features, CPython's ABI, LLVM."""
+    parts = [platform.machine(), sys.platform, platform.python_implementation(), f"{sys.version_info.major}.{sys.version_info.minor}"]
+    with contextlib.suppress(OSError):
+        wanted = ("model name", "flags", "Features", "CPU part")
+        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as info:
+            for line in info:
+                if line.startswith(wanted):
+                    parts.append(line.strip())
+                elif not line.strip():
+                    break
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        parts.append(importlib.metadata.version("llvmlite"))
+    return "\n".join(parts).encode()
+
+
+@functools.cache
+def source_digest(folders: tuple[Path, ...]) -> bytes:
+    """A digest of every Python file in some folders."""
+    digest = hashlib.sha256()
+    for folder in folders:
+        for path in sorted(folder.rglob("*.py")):
+            digest.update(path.name.encode() + b"\0")
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.digest()
+
+
+def cached(name: str, folders: Iterable[Path], build: Callable[[], bytes], detail: str = "") -> bytes:
+    """The object `name`: from the cache, or built and kept there.
+
+    folders: of the Python sources that the object depends on. detail: whatever else it depends on.
+    A cache that cannot be read or written is as good as none; nothing is raised for it.
+    """
+    key = hashlib.sha256()
+    for part in (MAGIC, name.encode(), machine_identity(), source_digest(tuple(folders)), detail.encode()):
+        key.update(len(part).to_bytes(8, "little") + part)
+    place = directory()
+    path = place / f"{name}-{key.hexdigest()[:32]}.o" if place else None
+    found = _read(path) if path else None
+    if found is not None:
+        return found
+    data = build()
+    if path:
+        _write(path, data)
+    return data
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    head, body = content[: len(MAGIC) + DIGEST], content[len(MAGIC) + DIGEST :]
+    if head != MAGIC + hashlib.sha256(body).digest():
+        return None
+    return body
+
+
+def _write(path: Path, data: bytes) -> None:
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=path.name, suffix=".new", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(MAGIC + hashlib.sha256(data).digest() + data)
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise

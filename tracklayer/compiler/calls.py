@@ -1,0 +1,266 @@
+"""Calls: inlined typed functions, outlined ones, compile-time functions, conversions and intrinsics.
+
+For:     `Calls.call_paths(node, state)`: the states that a call leaves, each with its result.
+Not for: what a function's body does (statements.py).
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from .. import lang
+from ..lang import ArrayType, IntType, PtrType, is_struct, type_name
+from .arith import bounds
+from .errors import Refusal
+from .expressions import Expressions
+from .sources import FunctionInfo, describe_function
+from .state import State, join
+from .text import literal
+from .values import Int, Known, Method, Pointer, Ref, Value, describe, known_int
+
+if TYPE_CHECKING:
+    from .program import Program
+
+Path = tuple[State, Value]
+
+
+class Frame:
+    """One call of a typed function while its body is walked inline."""
+
+    __slots__ = ("declared", "info", "loops", "returns")
+
+    def __init__(self, info: FunctionInfo) -> None:
+        self.info = info
+        self.declared: dict[str, IntType] = {}
+        self.returns: list[Path] = []
+        self.loops: list[tuple[list[State], list[State]]] = []
+
+
+class Calls(Expressions):
+    """The walk through calls."""
+
+    program: Program
+    frame: Frame
+    context: str
+    depth = 0
+
+    def body(self, frame: Frame, state: State) -> list[State]:
+        """Walk a function's body (statements.py); the states that fall off its end."""
+        raise AssertionError
+
+    def group(self, paths: list[Path]) -> list[Path]:
+        """Join the paths that may be joined (statements.py)."""
+        raise AssertionError
+
+    def call(self, node: ast.Call, state: State) -> Value:
+        paths = self.call_paths(node, state)
+        if not paths:
+            raise Refusal("this call never comes back, so it has no value", "make it a statement of its own")
+        joined, result = join(self.arith, [path[0] for path in paths], [path[1] for path in paths])
+        state.become(joined)
+        return result
+
+    def call_paths(self, node: ast.Call, state: State) -> list[Path]:
+        """Evaluate a call; every path that comes back from it, with its result."""
+        callee = self.value(node.func, state)
+        if isinstance(callee, Known) and isinstance(callee.value, IntType):
+            if len(node.args) != 1 or node.keywords:
+                raise Refusal(f"{callee.value} takes one integer")
+            # A sum or product only needs the low bits that the conversion keeps.
+            argument = self.value(node.args[0], state, callee.value.bits)
+            return [(state, self.arith.narrow(state.block, argument, callee.value))]
+        arguments: list[Value] = []
+        for argument_node in node.args:
+            if isinstance(argument_node, ast.Starred):
+                arguments.extend(self.items(self.value(argument_node.value, state)))
+            else:
+                arguments.append(self.value(argument_node, state))
+        named: dict[str, Value] = {}
+        for keyword in node.keywords:
+            if keyword.arg is None:
+                raise Refusal("** is not in the typed subset")
+            named[keyword.arg] = self.value(keyword.value, state)
+        if isinstance(callee, Method):
+            return self.invoke(callee.function, [callee.owner, *arguments], named, state)
+        if not isinstance(callee, Known):
+            raise Refusal(f"{describe(callee)} cannot be called")
+        return self.invoke(callee.value, arguments, named, state)
+
+    def invoke(self, function: Any, arguments: list[Value], named: dict[str, Value], state: State) -> list[Path]:
+        """Call a known function with values."""
+        intrinsic = INTRINSICS.get(function) if callable(function) and getattr(function, "__hash__", None) else None
+        if intrinsic is None:
+            intrinsic = self.program.intrinsics.get(function)
+        if intrinsic is not None:
+            if named:
+                raise Refusal(f"{function.__name__} takes positional arguments here")
+            result = intrinsic(self, state, *arguments)
+            return [] if result is None else [(state, result)]
+        if hasattr(function, "__self__") and hasattr(function, "__func__") and hasattr(function.__func__, "__typed__"):
+            arguments, function = [Known(function.__self__), *arguments], function.__func__
+        if hasattr(function, "__typed__"):
+            return self._typed_call(function, arguments, named, state)
+        everything = [*arguments, *named.values()]
+        if all(isinstance(value, Known) for value in everything):
+            if hasattr(function, "__comptime__") or function in PURE:
+                values = [value.value for value in arguments if isinstance(value, Known)]
+                keywords = {name: value.value for name, value in named.items() if isinstance(value, Known)}
+                return [(state, Known(function(*values, **keywords)))]
+            raise Refusal(f"{getattr(function, '__name__', function)} is a plain Python function", "mark it @typed or @comptime")
+        raise Refusal(
+            f"{getattr(function, '__name__', function)} is not typed, and not all of its arguments are known", "mark it @typed"
+        )
+
+    # ------------------------------------------------------------------ typed functions
+
+    def _typed_call(self, function: Callable[..., Any], arguments: list[Value], named: dict[str, Value], state: State) -> list[Path]:
+        info = describe_function(function)
+        values = self._bind(info, arguments, named)
+        assert info.typed is not None
+        if info.typed.outline:
+            return self.program.outlined_call(self, info, values, state)
+        if self.depth > 60:
+            raise Refusal(f"calls of {info.name} nest too deep to be inlined", "mark a function that calls itself @typed(outline=True)")
+        return self.inline(info, values, state)
+
+    def _bind(self, info: FunctionInfo, arguments: list[Value], named: dict[str, Value]) -> dict[str, Value]:
+        """The arguments by parameter name, each checked against its annotation."""
+        if len(arguments) > len(info.parameters):
+            raise Refusal(f"{info.name} takes {len(info.parameters)} arguments, {len(arguments)} are given")
+        values: dict[str, Value] = {}
+        for position, (name, kind) in enumerate(info.parameters):
+            if position < len(arguments):
+                value = arguments[position]
+            elif name in named:
+                value = named[name]
+            elif name in info.defaults:
+                value = Known(info.defaults[name])
+            else:
+                raise Refusal(f"{info.name} needs an argument {name}")
+            values[name] = self.check(value, kind, f"{name} of {info.name}")
+        for name in named:
+            if name not in values:
+                raise Refusal(f"{info.name} has no parameter {name}")
+        return values
+
+    def check(self, value: Value, kind: Any, what: str) -> Value:
+        """`value` where a `kind` is declared; Refusal where it may not fit."""
+        if isinstance(kind, IntType):
+            lo, hi = bounds(value)
+            if lo < kind.lo or hi > kind.hi:
+                raise Refusal(f"{what} is declared {kind}, the value is {describe(value)}", f"narrow it: {kind}(...)")
+        elif is_struct(kind):
+            if not isinstance(value, Ref) or value.kind is not kind:
+                raise Refusal(f"{what} is declared {type_name(kind)}, the value is {describe(value)}")
+        elif isinstance(kind, PtrType) and (not isinstance(value, Pointer) or value.element is not kind.element):
+            raise Refusal(f"{what} is declared {kind}, the value is {describe(value)}")
+        return value
+
+    def inline(self, info: FunctionInfo, values: dict[str, Value], state: State) -> list[Path]:
+        """Walk the body of a function here; the paths that return."""
+        outer_frame, outer_info, outer_locals = self.frame, self.info, state.locals
+        self.frame, self.info = Frame(info), info
+        self.depth += 1
+        state.locals = dict(values)
+        returns = self.frame.returns
+        ends = self.body(self.frame, state)
+        if ends and info.result is not None:
+            raise self.error(info.node, f"{info.name} can end without returning a {type_name(info.result)}", "return a value on every path")
+        returns.extend((end, Known(None)) for end in ends)
+        self.frame, self.info = outer_frame, outer_info
+        self.depth -= 1
+        for end, _ in returns:
+            end.locals = {}
+        paths = self.group(returns)
+        for position, (end, _) in enumerate(paths):
+            end.locals = outer_locals if position == 0 else dict(outer_locals)
+        return paths
+
+    # ------------------------------------------------------------------ intrinsics
+
+    def _pointer(self, state: State, owner: Value, index: Value | None = None) -> Value:
+        if not isinstance(owner, Ref) or not isinstance(owner.kind, ArrayType):
+            raise Refusal(f"pointer() takes an array field, this is {describe(owner)}")
+        place = self.element(state, owner, index if index is not None else Known(0))
+        return Pointer(self.address(state, place), owner.kind.element)
+
+    def _null(self, state: State, element: Value) -> Value:
+        if not isinstance(element, Known):
+            raise Refusal("null() takes a type")
+        return Pointer("null", element.value)
+
+    def _ask(self, state: State, host: Value, function: Value, default: Value, *arguments: Value) -> Value:
+        """A call of a Python callable through the program's host glue."""
+        if not isinstance(function, Pointer) or not isinstance(host, Ref):
+            raise Refusal("ask() takes a Host, an Object field, a default and integers")
+        slots = self.text.stack_slots(max(1, len(arguments)))
+        for index, argument in enumerate(arguments):
+            where = self.arith.op(state.block, f"getelementptr inbounds i64, ptr {slots}, i64 {index}")
+            state.block.lines.append(f"  store i64 {self.arith.operand(state.block, argument, 64)}, ptr {where}")
+        fallback = self.arith.operand(state.block, default, 64)
+        return self.program.host_call(self, state, host, function.name, fallback, len(arguments), slots)
+
+    def _tell(self, state: State, host: Value, function: Value) -> Value:
+        if not isinstance(function, Pointer) or not isinstance(host, Ref):
+            raise Refusal("tell() takes a Host and an Object field")
+        self.program.host_tell(self, state, host, function.name)
+        return Known(None)
+
+    def _min(self, state: State, *values: Value) -> Value:
+        return self._extreme(state, "<", values)
+
+    def _max(self, state: State, *values: Value) -> Value:
+        return self._extreme(state, ">", values)
+
+    def _extreme(self, state: State, symbol: str, values: tuple[Value, ...]) -> Value:
+        if len(values) == 1:
+            values = tuple(self.items(values[0]))
+        result = values[0]
+        for value in values[1:]:
+            result = self.arith.extreme(state.block, symbol, result, value)
+        return result
+
+    def _abs(self, state: State, value: Value) -> Value:
+        return self._extreme(state, ">", (value, self.arith.binary(state.block, "-", Known(0), value, 0)))
+
+    def _bool(self, state: State, value: Value) -> Value:
+        return self.truth(value, state)
+
+    def _int(self, state: State, value: Value) -> Value:
+        known = known_int(value)
+        if known is not None:
+            return Known(known)
+        bounds(value)
+        return value
+
+    def _len(self, state: State, value: Value) -> Value:
+        if isinstance(value, Ref) and isinstance(value.kind, ArrayType):
+            return Known(value.kind.length)
+        if isinstance(value, Known):
+            return Known(len(value.value))
+        return Known(len(self.items(value)))
+
+    def _unlikely(self, state: State, value: Value) -> Value:
+        truth = self.truth(value, state)
+        if isinstance(truth, Int):
+            expected = self.arith.op(state.block, f"call i1 @llvm.expect.i1(i1 {truth.name}, i1 {literal(0, 1)})")
+            return Int(expected, 1, 0, 1)
+        return truth
+
+
+INTRINSICS: dict[Any, Callable[..., Value | None]] = {
+    lang.pointer: Calls._pointer,
+    lang.null: Calls._null,
+    lang.ask: Calls._ask,
+    lang.tell: Calls._tell,
+    lang.unlikely: Calls._unlikely,
+    min: Calls._min,
+    max: Calls._max,
+    abs: Calls._abs,
+    bool: Calls._bool,
+    int: Calls._int,
+    len: Calls._len,
+}
+PURE = {range, isinstance, enumerate, zip, tuple, reversed, sum, sorted, getattr, hasattr, any, all, divmod, ord, lang.size_of, lang.is_struct}

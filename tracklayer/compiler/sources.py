@@ -1,0 +1,79 @@
+"""The syntax trees of typed functions, and what their signatures say.
+
+For:     `describe_function(fn)`: tree, parameter types, return type, names of the globals it can see.
+Not for: walking the body (statements.py, expressions.py).
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import functools
+import inspect
+import linecache
+from collections.abc import Callable
+from typing import Any
+
+from ..lang import Typed
+from .errors import CompileError
+
+
+class FunctionInfo:
+    """A typed function as the compiler sees it."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        code = function.__code__
+        self.function = function
+        self.name = function.__qualname__
+        self.file = code.co_filename
+        node = _functions_of(self.file).get((code.co_firstlineno, function.__name__))
+        if node is None:
+            raise CompileError(self.file, None, self.name, "the source of this function cannot be found",
+                               "define it with `def` in a file that can be read")  # fmt: skip
+        self.node = node
+        self.typed: Typed | None = getattr(function, "__typed__", None)
+        annotations = inspect.get_annotations(function, eval_str=True)
+        self.result = annotations.get("return", None)
+        arguments = node.args
+        if arguments.vararg or arguments.kwarg or arguments.kwonlyargs:
+            raise CompileError(self.file, node, self.name, "a typed function takes no *args, **kwargs or keyword-only arguments")
+        names = [argument.arg for argument in (*arguments.posonlyargs, *arguments.args)]
+        self.parameters: list[tuple[str, Any]] = [(name, annotations.get(name)) for name in names]
+        defaults = function.__defaults__ or ()
+        self.defaults = dict(zip(names[len(names) - len(defaults) :], defaults, strict=True))
+        self.closed = {
+            name: cell.cell_contents for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True)
+        }
+
+    def resolve(self, name: str) -> Any:
+        """A global, closed-over or builtin name; KeyError where there is none."""
+        for scope in (self.closed, self.function.__globals__):
+            if name in scope:
+                return scope[name]
+        return vars(builtins)[name]
+
+
+@functools.cache
+def _functions_of(file: str) -> dict[tuple[int, str], ast.FunctionDef]:
+    """All functions of a file by their first line (decorators included) and name."""
+    text = "".join(linecache.getlines(file))
+    found: dict[tuple[int, str], ast.FunctionDef] = {}
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+            found[first, node.name] = node
+    return found
+
+
+@functools.cache
+def describe_function(function: Callable[..., Any]) -> FunctionInfo:
+    """What the compiler knows of a function's text; read once."""
+    return FunctionInfo(function)
+
+
+@functools.cache
+def assigned_names(node: ast.AST) -> frozenset[str]:
+    """The local names that a statement may set."""
+    return frozenset(
+        child.id for child in ast.walk(node) if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store)
+    )

@@ -1,0 +1,445 @@
+"""Statements of typed functions: assignments, branches, loops, returns. `Walker` is the whole walk through one function.
+
+For:       from a function's syntax tree to the blocks of one LLVM function.
+Not for:   which functions a program consists of (program.py).
+Invariant: a statement is walked once for each state that reaches it. States are joined after every statement, except that
+           states whose `split` field (a guest's program counter, say) has different values stay apart.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ..lang import ArrayType, IntType, is_struct, layout
+from .arith import bounds
+from .calls import Calls, Frame, Path
+from .convention import Convention
+from .errors import Refusal
+from .expressions import BINARY
+from .sources import FunctionInfo, assigned_names
+from .state import State, join
+from .text import Module
+from .values import Int, Known, Pointer, Ref, Tuple, Value, describe, known_int, widen, width_for
+
+if TYPE_CHECKING:
+    from .program import Program
+
+
+class Walker(Calls):
+    """The walk through one generated function. split: the offset of the field whose values keep paths apart."""
+
+    def __init__(
+        self, program: Program, module: Module, info: FunctionInfo, convention: Convention | None, holds: bool, split: int | None = None
+    ) -> None:
+        super().__init__(module, convention, holds)
+        self.program = program
+        self.info = info
+        self.frame = Frame(info)
+        self.context = "%context"
+        self.split = split
+
+    # ------------------------------------------------------------------ joining
+
+    def group(self, paths: list[Path]) -> list[Path]:
+        if len(paths) < 2:
+            return paths
+        groups: dict[object, list[Path]] = {}
+        for path in paths:
+            groups.setdefault(self._key(path[0]), []).append(path)
+        return [join(self.arith, [p[0] for p in group], [p[1] for p in group]) for group in groups.values()]
+
+    def _key(self, state: State) -> object:
+        if self.split is None or self.split not in state.fields:
+            return None
+        value = state.fields[self.split]
+        return value.name if isinstance(value, Int) else known_int(value)
+
+    def merge(self, states: list[State]) -> list[State]:
+        """Join the states that may be joined."""
+        if len(states) < 2:
+            return states
+        return [path[0] for path in self.group([(state, Known(None)) for state in states])]
+
+    # ------------------------------------------------------------------ blocks of statements
+
+    def body(self, frame: Frame, state: State) -> list[State]:
+        for name, kind in frame.info.parameters:
+            if isinstance(kind, IntType):
+                frame.declared[name] = kind
+        return self.block(frame.info.node.body, [state])
+
+    def block(self, statements: list[ast.stmt], states: list[State]) -> list[State]:
+        """Walk statements from each of `states`; the states behind the last one."""
+        for statement in statements:
+            if not states:
+                return states
+            handler = _HANDLERS.get(type(statement))
+            if handler is None:
+                raise self.error(statement, f"{type(statement).__name__} is not in the typed subset", "see docs/lang.md")
+            after: list[State] = []
+            for state in states:
+                try:
+                    after += handler(self, statement, state)
+                except Refusal as refusal:
+                    raise self.error(statement, refusal.problem, refusal.mend) from None
+            states = self.merge(after)
+        return states
+
+    def paths(self, node: ast.expr, state: State) -> list[Path]:
+        """The value of an expression on each path, kept apart where it is a call."""
+        if isinstance(node, ast.Call):
+            try:
+                return self.call_paths(node, state)
+            except Refusal as refusal:
+                raise self.error(node, refusal.problem, refusal.mend) from None
+        return [(state, self.value(node, state))]
+
+    def _expression(self, node: ast.Expr, state: State) -> list[State]:
+        if isinstance(node.value, ast.Constant):
+            return [state]
+        return [path[0] for path in self.paths(node.value, state)]
+
+    def _assign(self, node: ast.Assign, state: State) -> list[State]:
+        if len(node.targets) != 1:
+            raise Refusal("chained assignment is not in the typed subset", "write one assignment a line")
+        target = node.targets[0]
+        low_bits = self._low_bits(target, state)
+        if low_bits and not isinstance(node.value, ast.Call):
+            paths = [(state, self.value(node.value, state, low_bits))]
+        else:
+            paths = self.paths(node.value, state)
+        for end, value in paths:
+            self.assign(target, value, end)
+        return [path[0] for path in paths]
+
+    def _low_bits(self, target: ast.expr, state: State) -> int:
+        """How many low bits a store to `target` keeps, where that is plain to see; 0 where all must be right."""
+        if isinstance(target, ast.Attribute) and isinstance(target.value, (ast.Name, ast.Attribute)):
+            owner = self._quiet_owner(target.value, state)
+            if owner is not None and is_struct(owner.kind) and target.attr in layout(owner.kind):
+                kind = layout(owner.kind)[target.attr].type
+                return kind.bits if isinstance(kind, IntType) and kind.bits > 1 else 0
+        if isinstance(target, ast.Subscript) and isinstance(target.value, (ast.Name, ast.Attribute)):
+            array = self._quiet_owner(target.value, state)
+            if array is not None and isinstance(array.kind, ArrayType) and isinstance(array.kind.element, IntType):
+                return array.kind.element.bits
+        return 0
+
+    def _quiet_owner(self, node: ast.expr, state: State) -> Ref | None:
+        """The struct or array that names lead to, without emitting anything."""
+        if isinstance(node, ast.Name):
+            value = state.locals.get(node.id)
+            return value if isinstance(value, Ref) else None
+        if isinstance(node, ast.Attribute):
+            owner = self._quiet_owner(node.value, state)
+            if owner is not None and is_struct(owner.kind):
+                field = layout(owner.kind).get(node.attr)
+                if field is not None and (is_struct(field.type) or isinstance(field.type, ArrayType)):
+                    return Ref(owner.base, owner.offset + field.offset, field.type, owner.root)
+        return None
+
+    def assign(self, target: ast.expr, value: Value, state: State) -> None:
+        """Store a value in a name, field, element, or tuple of these."""
+        try:
+            if isinstance(target, ast.Name):
+                kind = self.frame.declared.get(target.id)
+                if kind is not None:
+                    value = self.check(value, kind, target.id)
+                state.locals[target.id] = value
+            elif isinstance(target, ast.Tuple):
+                items = self.items(value)
+                if len(items) != len(target.elts):
+                    raise Refusal(f"{len(items)} values for {len(target.elts)} targets")
+                for part, item in zip(target.elts, items, strict=True):
+                    self.assign(part, item, state)
+            else:
+                place, role = self.place(target, state)
+                self.store(state, place, value, role)
+        except Refusal as refusal:
+            raise self.error(target, refusal.problem, refusal.mend) from None
+
+    def place(self, target: ast.expr, state: State) -> tuple[Ref, str]:
+        """Where an attribute or subscript that is stored to lies, and its role for alias analysis."""
+        if isinstance(target, ast.Attribute):
+            owner = self.value(target.value, state)
+            if not isinstance(owner, Ref) or not is_struct(owner.kind) or target.attr not in layout(owner.kind):
+                raise Refusal(f"{describe(owner)} has no field {target.attr}")
+            field = layout(owner.kind)[target.attr]
+            return Ref(owner.base, owner.offset + field.offset, field.type, owner.root), "field"
+        if isinstance(target, ast.Subscript):
+            owner = self.value(target.value, state)
+            return self.place_of_element(owner, self.value(target.slice, state), state), "element"
+        raise Refusal(f"{type(target).__name__} cannot be assigned to")
+
+    def _annotated(self, node: ast.AnnAssign, state: State) -> list[State]:
+        if not isinstance(node.target, ast.Name) or node.value is None:
+            raise Refusal("an annotation declares a local variable with its value: `x: u8 = 0`")
+        kind = self.value(node.annotation, state)
+        if isinstance(kind, Known) and isinstance(kind.value, str):
+            raise Refusal("the annotation is a string", "write the type itself")
+        if not isinstance(kind, Known) or not isinstance(kind.value, IntType):
+            raise Refusal("a local variable is annotated with an integer type")
+        paths = self.paths(node.value, state)
+        self.frame.declared[node.target.id] = kind.value
+        for end, value in paths:
+            self.assign(node.target, value, end)
+        return [path[0] for path in paths]
+
+    def _augmented(self, node: ast.AugAssign, state: State) -> list[State]:
+        symbol = BINARY.get(type(node.op))
+        if symbol is None:
+            raise Refusal(f"the operator {type(node.op).__name__} is not in the typed subset")
+        if isinstance(node.target, ast.Name):
+            old = self.value(ast.copy_location(ast.Name(node.target.id, ast.Load()), node.target), state)
+            value = self.binary(symbol, old, self.value(node.value, state), state, 0)
+            self.assign(node.target, value, state)
+            return [state]
+        low_bits = self._low_bits(node.target, state)
+        place, role = self.place(node.target, state)
+        if low_bits == 0 and isinstance(place.kind, IntType) and place.kind.bits > 1:
+            low_bits = place.kind.bits
+        wanted = low_bits if symbol in ("+", "-", "*", "&", "|", "^") else 0
+        old = self.load(state, place, role)
+        value = self.binary(symbol, old, self.value(node.value, state, wanted), state, low_bits if wanted or symbol == "<<" else 0)
+        self.store(state, place, value, role)
+        return [state]
+
+    def _return(self, node: ast.Return, state: State) -> list[State]:
+        paths = self.paths(node.value, state) if node.value is not None else [(state, Known(None))]
+        for end, value in paths:
+            self.frame.returns.append((end, self._result(value)))
+        return []
+
+    def _result(self, value: Value) -> Value:
+        kind = self.info.result
+        arguments = getattr(kind, "__args__", None)
+        if getattr(kind, "__origin__", None) is tuple and arguments:
+            items = self.items(value)
+            if len(items) != len(arguments):
+                raise Refusal(f"{self.info.name} is declared to return {len(arguments)} values, this is {len(items)}")
+            return Tuple([self.check(item, k, "the result") for item, k in zip(items, arguments, strict=True)])
+        return self.check(value, kind, f"the result of {self.info.name}")
+
+    # ------------------------------------------------------------------ control
+
+    def _if(self, node: ast.If, state: State) -> list[State]:
+        yes, no = self.branch(node.test, state)
+        return self.block(node.body, self.merge(yes)) + self.block(node.orelse, self.merge(no))
+
+    def _match(self, node: ast.Match, state: State) -> list[State]:
+        subject = self.value(node.subject, state)
+        if isinstance(subject, Known):
+            for case in node.cases:
+                if self._accepts(case, subject, state):
+                    return self.block(case.body, [state])
+            return [state]
+        bounds(subject)
+        assert isinstance(subject, Int)
+        width = 32 if subject.width == 1 else subject.width
+        name = self.arith.operand(state.block, subject, width)
+        after: list[State] = []
+        rest = self.text.block()
+        arms: list[str] = []
+        seen: set[int] = set()
+        default: ast.match_case | None = None
+        for case in node.cases:
+            patterns = self._patterns(case, state)
+            if patterns is None:
+                default = case
+                break
+            arm = self.text.block()
+            for pattern in patterns:
+                if pattern not in seen and subject.lo <= pattern <= subject.hi:
+                    seen.add(pattern)
+                    arms.append(f"i{width} {pattern}, label %{arm.label}")
+            inside = state.fork(arm)
+            after += self.block(case.body, [inside])
+        state.block.lines.append(f"  switch i{width} {name}, label %{rest.label} [ {' '.join(arms)} ]")
+        outside = state.fork(rest)
+        after += self.block(default.body, [outside]) if default is not None else [outside]
+        return after
+
+    def _accepts(self, case: ast.match_case, subject: Known, state: State) -> bool:
+        patterns = self._patterns(case, state, integers=False)
+        return patterns is None or subject.value in patterns
+
+    def _patterns(self, case: ast.match_case, state: State, integers: bool = True) -> list[Any] | None:
+        """The known values that a case matches; None for the wildcard."""
+        if case.guard is not None:
+            raise self.error(case.guard, "a case has no guard in the typed subset", "use `if` inside the case")
+        found: list[Any] = []
+        choices = case.pattern.patterns if isinstance(case.pattern, ast.MatchOr) else [case.pattern]
+        for pattern in choices:
+            if isinstance(pattern, ast.MatchAs) and pattern.pattern is None and pattern.name is None:
+                return None
+            if isinstance(pattern, ast.MatchSingleton):
+                found.append(pattern.value)
+                continue
+            if not isinstance(pattern, ast.MatchValue):
+                raise self.error(pattern, "this pattern is not in the typed subset", "match on integers, `a | b`, and `_`")
+            value = self.value(pattern.value, state)
+            if not isinstance(value, Known) or (integers and not isinstance(value.value, int)):
+                raise self.error(pattern, "a case is a known integer")
+            found.append(value.value)
+        return found
+
+    def _for(self, node: ast.For, state: State) -> list[State]:
+        if node.orelse:
+            raise Refusal("`for ... else` is not in the typed subset")
+        items = self.items(self.value(node.iter, state))
+        states, broken = [state], []
+        for item in items:
+            breaks: list[State] = []
+            continues: list[State] = []
+            self.frame.loops.append((breaks, continues))
+            for one in states:
+                self.assign(node.target, item, one)
+            states = self.merge(self.block(node.body, states) + continues)
+            self.frame.loops.pop()
+            broken += breaks
+        return states + broken
+
+    def _break(self, node: ast.Break, state: State) -> list[State]:
+        self.frame.loops[-1][0].append(state)
+        return []
+
+    def _continue(self, node: ast.Continue, state: State) -> list[State]:
+        self.frame.loops[-1][1].append(state)
+        return []
+
+    def _while(self, node: ast.While, state: State) -> list[State]:
+        if node.orelse:
+            raise Refusal("`while ... else` is not in the typed subset")
+        changed = [name for name in state.locals if name in assigned_names(node)]
+        intervals: dict[object, tuple[int, int]] = {}
+        kept_blocks, kept_counter = len(self.text.blocks), self.text.counter
+        kept_returns = len(self.frame.returns)
+        kept_lines = len(state.block.lines)
+        while True:
+            attempt = self._loop(node, state, changed, intervals)
+            if attempt is not None:
+                return attempt
+            self.text.discard_after(kept_blocks)
+            self.text.counter = kept_counter
+            del self.frame.returns[kept_returns:]
+            del state.block.lines[kept_lines:]
+
+    def _loop(
+        self, node: ast.While, before: State, changed: list[str], intervals: dict[object, tuple[int, int]]
+    ) -> list[State] | None:
+        """Walk a loop with the given intervals for what it changes; None, with wider intervals, where they do not hold."""
+        entering = before.fork(before.block)
+        header = self.text.block()
+        inside = entering.fork(header)
+        phis: dict[object, str] = {}
+        for key in [*changed, *entering.fields]:
+            initial = entering.locals[key] if isinstance(key, str) else entering.fields[key]
+            held = self._loop_value(key, initial, intervals)
+            if held is None:
+                continue
+            phis[key] = held.name
+            if isinstance(key, str):
+                inside.locals[key] = held
+            else:
+                inside.fields[key] = held
+                inside.dirty.add(key)
+        breaks: list[State] = []
+        continues: list[State] = []
+        self.frame.loops.append((breaks, continues))
+        yes, no = self.branch(node.test, inside)
+        backs = self.block(node.body, self._one(yes)) + continues
+        self.frame.loops.pop()
+        if not self._intervals_hold(backs, phis, intervals):
+            return None
+        for key, name in phis.items():
+            incoming = []
+            for end in [entering, *backs]:
+                value = end.locals[key] if isinstance(key, str) else end.fields[key]  # type: ignore[index]
+                incoming.append(f"[ {self._as_held(value, key, intervals, end)}, %{end.block.label} ]")
+            header.phis.append(f"  {name} = phi {self._held_type(key, intervals)} {', '.join(incoming)}")
+        for end in [entering, *backs]:
+            end.block.lines.append(f"  br label %{header.label}")
+        return self._one(no + breaks)
+
+    def _one(self, states: list[State]) -> list[State]:
+        """States joined into one, whatever their split field."""
+        return [join(self.arith, states)[0]] if states else []
+
+    def _loop_value(self, key: object, initial: Value, intervals: dict[object, tuple[int, int]]) -> Int | Pointer | None:
+        """The phi that stands for a variable in a loop; None for what a loop cannot change."""
+        if isinstance(initial, Pointer):
+            return Pointer(self.text.fresh(), initial.element)
+        if not isinstance(initial, Int) and known_int(initial) is None:
+            return None
+        if key not in intervals:
+            kind = self.frame.declared.get(key) if isinstance(key, str) else None
+            if isinstance(key, int):
+                kind = self.virtual[key].kind
+            intervals[key] = (kind.lo, kind.hi) if kind is not None else bounds(initial)
+        lo, hi = intervals[key]
+        width = width_for(lo, hi)
+        if isinstance(key, int):
+            width = self.virtual[key].width
+        return Int(self.text.fresh(), width, lo, hi)
+
+    def _intervals_hold(self, backs: list[State], phis: dict[object, str], intervals: dict[object, tuple[int, int]]) -> bool:
+        held = True
+        for key in phis:
+            if key not in intervals:
+                continue
+            lo, hi = intervals[key]
+            for end in backs:
+                value = end.locals[key] if isinstance(key, str) else end.fields[key]  # type: ignore[index]
+                try:
+                    low, high = bounds(value)
+                except Refusal:
+                    raise Refusal(f"{key} is {describe(value)} at the end of the loop, and was an integer before") from None
+                if low < lo or high > hi:
+                    lo, hi = widen(min(lo, low), max(hi, high))
+                    held = False
+            intervals[key] = (lo, hi)
+        return held
+
+    def _held_type(self, key: object, intervals: dict[object, tuple[int, int]]) -> str:
+        if key not in intervals:
+            return "ptr"
+        if isinstance(key, int):
+            return f"i{self.virtual[key].width}"
+        return f"i{width_for(*intervals[key])}"
+
+    def _as_held(self, value: Value, key: object, intervals: dict[object, tuple[int, int]], end: State) -> str:
+        if key not in intervals:
+            if not isinstance(value, Pointer):
+                raise Refusal(f"{key} is {describe(value)} at the end of the loop, and was a pointer before")
+            return value.name
+        return self.arith.operand(end.block, value, int(self._held_type(key, intervals)[1:]))
+
+    def _pass(self, node: ast.Pass, state: State) -> list[State]:
+        return [state]
+
+    def _assert(self, node: ast.Assert, state: State) -> list[State]:
+        value = self.value(node.test, state)
+        if not isinstance(value, Known):
+            raise Refusal("an assertion must be decided while compiling", "test what is known, or leave it out")
+        if not value.value:
+            raise Refusal("the assertion does not hold")
+        return [state]
+
+
+_HANDLERS: dict[type[ast.stmt], Callable[[Walker, Any, State], list[State]]] = {
+    ast.Expr: Walker._expression,
+    ast.Assign: Walker._assign,
+    ast.AnnAssign: Walker._annotated,
+    ast.AugAssign: Walker._augmented,
+    ast.Return: Walker._return,
+    ast.If: Walker._if,
+    ast.Match: Walker._match,
+    ast.For: Walker._for,
+    ast.While: Walker._while,
+    ast.Break: Walker._break,
+    ast.Continue: Walker._continue,
+    ast.Pass: Walker._pass,
+    ast.Assert: Walker._assert,
+}

@@ -1,0 +1,79 @@
+"""Engines of generated code: load a guest's handlers, wire a console to them, run it.
+
+For:       `Interpreter(guest)`, one for a process and kind of guest, shared by all consoles; `run(console)`.
+Not for:   making translated code (translator.py), the console's Python face (api/).
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..compiler.cache import cached
+from ..compiler.glue import PYTHON_API
+from ..native.loader import LoadedObject, load
+from ..native.memory import code_memory
+from .guest import Guest
+
+PACKAGE = Path(__file__).resolve().parent.parent
+SOURCES = tuple(PACKAGE / room for room in ("lang", "compiler", "isa", "cpu", "machine", "translate", "api"))
+
+Progress = Callable[[str], None]
+
+
+def python_table() -> Any:
+    """The addresses of the C API's functions that glue calls; 0 for what this CPython has not."""
+    table = (ctypes.c_uint64 * len(PYTHON_API))()
+    for index, name in enumerate(PYTHON_API):
+        function = getattr(ctypes.pythonapi, name, None)
+        if function is not None:
+            table[index] = ctypes.cast(function, ctypes.c_void_p).value or 0
+    return table
+
+
+class Interpreter:
+    """T0 for one guest. Errors: RuntimeError, OSError where code cannot be compiled or placed."""
+
+    name = "interpreter"
+
+    def __init__(self, guest: type[Guest], progress: Progress | None = None) -> None:
+        self.guest = guest
+        self.code: LoadedObject = load(cached(f"{guest.name}-t0", SOURCES, lambda: self._build(progress)), code_memory())
+        handlers = [self.code[f"op.{index}"] for index in range(guest.handlers)]
+        self.table = (ctypes.c_uint64 * len(handlers))(*handlers)
+        self.api = python_table()
+        self._run = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)(self.code["run"])
+
+    def _build(self, progress: Progress | None) -> bytes:
+        from ..compiler.backend import emit
+        from .interpreter import interpreter_program
+
+        if progress:
+            progress(f"compiling the interpreter of {self.guest.name} (once; kept on disk)")
+        return emit(interpreter_program(self.guest).render())
+
+    def attach(self, console: Any) -> None:
+        """Wire a console to this engine's code."""
+        engine = self.guest.engine(console)
+        host = self.guest.host(console)
+        table = ctypes.cast(self.table, type(engine.interpret))
+        engine.interpret = table
+        engine.dispatch = table
+        for name in ("boundary", "single", "leave"):
+            setattr(engine, name, _code_pointer(self.code[name]))
+        engine.resume = _code_pointer(self.code["dispatch"])
+        host.ask_entry = _code_pointer(self.code["ask"])
+        host.tell_entry = _code_pointer(self.code["tell"])
+        host.python = ctypes.cast(self.api, ctypes.POINTER(ctypes.c_uint64))
+
+    def run(self, console: Any) -> None:
+        """Run until `clock.stop` is set. The GIL is given up meanwhile."""
+        engine = self.guest.engine(console)
+        resume = ctypes.cast(engine.resume, ctypes.c_void_p).value
+        self._run(ctypes.addressof(console), ctypes.addressof(self.guest.host(console)), resume)
+
+
+def _code_pointer(address: int) -> Any:
+    return ctypes.cast(address, ctypes.POINTER(ctypes.c_uint8))

@@ -1,0 +1,78 @@
+"""T0, the interpreter: one handler for each opcode, which ends by passing control to the next one's.
+
+For:     the typed text of the handlers, and the program that is made of them.
+Not for: any particular guest (guest.py), or translated code (layer.py).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..compiler.convention import Convention
+from ..compiler.glue import crossing, python_glue
+from ..compiler.intrinsics import CONTROL
+from ..compiler.program import Program
+from ..lang import go, typed, unlikely
+from .guest import Guest
+
+
+@typed
+def handler(context: Any, guest: Any, index: Any) -> None:
+    """One instruction, and on to the next."""
+    guest.execute(context, index)
+    guest.clock(context).instructions += 1
+    dispatch(context, guest)
+
+
+@typed
+def dispatch(context: Any, guest: Any) -> None:
+    """On to whatever stands at PC, unless something is due first."""
+    if unlikely(guest.clock(context).left <= 0):
+        go(guest.engine(context).boundary)
+    else:
+        page = guest.code_page(context)
+        if page:
+            opcode = guest.fetch_from(context, page)
+            go(guest.engine(context).dispatch[opcode])
+        else:
+            go(guest.engine(context).single)
+
+
+@typed
+def boundary(context: Any, guest: Any) -> None:
+    """Do what is due; then one instruction runs, even where the next boundary is due already."""
+    guest.boundary(context)
+    if guest.clock(context).stop:
+        go(guest.engine(context).leave)
+    else:
+        single(context, guest)
+
+
+@typed
+def single(context: Any, guest: Any) -> None:
+    """Run one instruction, from wherever it must be fetched, and its hook before it."""
+    if guest.hook(context):
+        go(guest.engine(context).leave)
+    else:
+        opcode = guest.fetch(context)
+        go(guest.engine(context).interpret[opcode])
+
+
+def convention_of(guest: type[Guest]) -> Convention:
+    """What the guest's handlers pass in registers."""
+    return Convention(guest.context, guest.pinned, guest.cached)
+
+
+def interpreter_program(guest: type[Guest]) -> Program:
+    """All of T0 for one guest: a handler for each opcode, `dispatch`, `boundary`, `single`, and the ways in and out."""
+    convention = convention_of(guest)
+    program = Program(convention, CONTROL)
+    program.raw(crossing(convention), "enter")
+    program.entries.append("leave")
+    program.raw(python_glue(), "run")
+    program.entries += ["ask", "tell"]
+    for index in range(guest.handlers):
+        program.handler(f"op.{index}", handler, {"guest": guest, "index": index})
+    for function in (dispatch, boundary, single):
+        program.handler(function.__name__, function, {"guest": guest})
+    return program
