@@ -1,0 +1,82 @@
+"""Power-on without a boot ROM: the state that the boot ROM leaves behind.
+
+For:     registers, I/O registers, VRAM with the logo that the cartridge's header holds, the phases of divider and PPU.
+Not for: running a boot ROM.
+Source:  Pan Docs, "Power-Up Sequence"; mooneye acceptance/boot_hwio-dmgABCmgb.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tracklayer.cpu.sm83 import unpack_f
+from tracklayer.machine.common.clock import NEVER, reset
+
+from . import ppu, sound
+from .cartridge import Cartridge
+from .interrupts import VBLANK
+from .model import Model
+
+SOUND = {
+    0x10: 0x80, 0x11: 0xBF, 0x12: 0xF3, 0x13: 0xFF, 0x14: 0xBF, 0x16: 0x3F, 0x18: 0xFF, 0x19: 0xBF, 0x1A: 0x7F,
+    0x1B: 0xFF, 0x1C: 0x9F, 0x1D: 0xFF, 0x1E: 0xBF, 0x20: 0xFF, 0x23: 0xBF, 0x24: 0x77, 0x25: 0xF3, 0x26: 0xF1,
+}  # fmt: skip
+
+START = 1 << 18
+"""What the clock shows when the cartridge starts: more than anything here looks back."""
+
+LOGO_TILES = 24
+MAP_FIRST, MAP_SECOND = 0x1904, 0x1924
+"""Where the logo's two rows of twelve tiles stand in the background map, as offsets into VRAM."""
+
+
+def boot(gb: Any, cartridge: Cartridge, model: Model) -> None:
+    """Bring a console whose state is all zero to the cartridge's first instruction. `gb` is a `console.GB`."""
+    reset(gb.clock)
+    cpu = gb.cpu
+    cpu.pc, cpu.sp = 0x0100, 0xFFFE
+    cpu.a, cpu.bc, cpu.de, cpu.hl = model.a, model.bc, model.de, model.hl
+    unpack_f(cpu, model.flags if cartridge.rom[0x14D] else model.flags & 0x80)
+    gb.timer.origin = START - model.divider
+    gb.timer.synced = gb.serial.synced = START
+    gb.timer.reload_at = gb.dma.next_start = NEVER
+    gb.joypad.select = 0x00
+    gb.dma.register = 0xFF
+    for register, value in SOUND.items():
+        gb.sound.registers[register - (sound.FIRST & 0xFF)] = value
+    unpack_logo(gb.vram, cartridge.rom[0x104:0x134])
+    gb.ppu.bgp, gb.ppu.obp0, gb.ppu.obp1 = 0xFC, 0xFF, 0xFF
+    start_lcd(gb, model.line * ppu.DOTS_PER_LINE + model.dot)
+    gb.interrupts.flags = 1 << VBLANK
+
+
+def start_lcd(gb: Any, dots: int) -> None:
+    """Turn the LCD on so long ago that at START the PPU is `dots` into its second frame, and let that time pass."""
+    set_time(gb, START - dots - ppu.DOTS_PER_FRAME + ppu.DOTS_BEFORE_ON)
+    ppu.power_on(gb)
+    ppu.write_lcdc(gb, 0x91)
+    set_time(gb, START)
+    ppu.catch_up(gb)
+    gb.ppu.frames = 0
+
+
+def set_time(gb: Any, time: int) -> None:
+    """It is `time` now."""
+    gb.clock.deadline = time
+    gb.clock.left = 0
+
+
+def unpack_logo(vram: Any, logo: bytes) -> None:
+    """Put the header's logo into VRAM as a boot ROM does: each bit becomes 2x2 pixels of colour 1, in tiles 1 to 24.
+
+    Source: Pan Docs, "0104-0133 - Nintendo logo".
+    """
+    address = 16
+    for byte in logo:
+        for nibble in (byte >> 4, byte & 15):
+            row = sum(3 << 2 * bit for bit in range(4) if nibble >> bit & 1)
+            vram[address] = vram[address + 2] = row
+            address += 4
+    for column in range(LOGO_TILES // 2):
+        vram[MAP_FIRST + column] = 1 + column
+        vram[MAP_SECOND + column] = 1 + LOGO_TILES // 2 + column

@@ -1,0 +1,168 @@
+"""Putting consoles together, and what Python does to them from outside.
+
+For:     making a console from a cartridge; save states; hooks; Python regions; reading pictures and sent bytes.
+Not for: anything that runs while the guest does.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from typing import Any
+
+from tracklayer.lang import PtrType, layout, size_of, storage
+
+from . import maps
+from .boot import boot
+from .cartridge import Cartridge
+from .console import GB
+from .host import REGIONS, GbHost, Page
+from .model import DMG, Model
+from .ppu import PICTURE_WORDS
+from .serial import LOG_SIZE
+
+HOST_SIZE = layout(GB)["cpu"].offset
+"""A console's bytes before this belong to the host, those behind it are guest state."""
+
+SIZE = -(-size_of(GB) // 64) * 64
+
+
+def console_size(cartridge: Cartridge) -> int:
+    """Bytes that a console with this cartridge takes: the struct, and behind it the cartridge's RAM."""
+    return SIZE + cartridge.ram_size
+
+
+def new_console(cartridge: Cartridge, model: Model = DMG, memory: Any = None, offset: int = 0) -> GB:
+    """A console with this cartridge in it, about to fetch the first opcode at 0100.
+
+    memory: a writable buffer, zeroed, to place it in at `offset`, so that many consoles can lie side by side; else it
+            makes its own.
+    """
+    if memory is None:
+        memory = (ctypes.c_uint8 * (console_size(cartridge) + 64))()
+        offset = -ctypes.addressof(memory) % 64
+    gb: Any = GB.from_buffer(memory, offset)  # type: ignore[attr-defined]
+    gb.__dict__["memory"] = memory
+    gb.__dict__["offset"] = offset
+    gb.__dict__["cartridge"] = cartridge
+    gb.__dict__["kept"] = {}
+    host: GbHost = gb.host
+    host.rom = _pages(ctypes.addressof(cartridge.buffer))
+    host.rom_banks = len(cartridge.rom) // 0x4000
+    host.mapper = cartridge.mapper
+    host.render = 1
+    if cartridge.ram_size:
+        host.ram = _pages(ctypes.addressof(gb) + SIZE)
+        host.ram_pages = cartridge.ram_size // 256
+    gb.banks.high = 1
+    gb.banks.ram_open = cartridge.kind.ram_always_open
+    gb.mapper.bank = 1
+    if cartridge.kind.write_ram:
+        for page in range(maps.CART_RAM, maps.WRAM):
+            host.page_flags[page] = maps.SLOW_WRITE
+    boot(gb, cartridge, model)
+    maps.rebuild(gb)
+    return gb  # type: ignore[no-any-return]
+
+
+def _pages(address: int) -> Any:
+    """A pointer to memory at an address, for a `Ptr[Page]` field."""
+    return ctypes.cast(address, storage(PtrType(Page)))
+
+
+def save(gb: Any) -> bytes:
+    """The console's whole state."""
+    return ctypes.string_at(ctypes.addressof(gb) + HOST_SIZE, size_of(GB) - HOST_SIZE) + bytes(cart_ram(gb).raw)
+
+
+def restore(gb: Any, state: bytes) -> None:
+    """Bring back a state that `save` gave for the same cartridge.
+
+    Errors: ValueError where the length is not right.
+    """
+    ram = cart_ram(gb)
+    split = size_of(GB) - HOST_SIZE
+    if len(state) != split + len(ram):
+        raise ValueError(f"a state of this console has {split + len(ram)} bytes, this has {len(state)}")
+    ctypes.memmove(ctypes.addressof(gb) + HOST_SIZE, state[:split], split)
+    ctypes.memmove(ram, state[split:], len(ram))
+    maps.rebuild(gb)
+
+
+def cart_ram(gb: Any) -> Any:
+    """The cartridge's RAM as a ctypes array, sharing memory with the console. Writing it is fine between runs."""
+    return (ctypes.c_char * gb.__dict__["cartridge"].ram_size).from_address(ctypes.addressof(gb) + SIZE)
+
+
+def picture(gb: Any) -> Any:
+    """The last complete picture: 144 * 160 shades 0 (lightest) to 3; shares memory with the console."""
+    start = ctypes.addressof(gb.picture) + 8 * PICTURE_WORDS * gb.ppu.shown
+    return (ctypes.c_uint8 * (8 * PICTURE_WORDS)).from_address(start)
+
+
+def take_sent(gb: Any) -> bytes:
+    """The bytes that the guest sent on the serial port since the last call; only the last if there were very many."""
+    sent = gb.host.sent
+    count = min(sent.count, LOG_SIZE)
+    first = sent.count - count
+    data = bytes(sent.data[index % LOG_SIZE] for index in range(first, first + count))
+    sent.count = 0
+    return data
+
+
+def set_hook(gb: Any, address: int, on: bool) -> None:
+    """Have engines ask before the instruction at a guest address. What they do then is theirs."""
+    bits = gb.host.hook_bits
+    if on:
+        bits[address >> 3] |= 1 << (address & 7)
+    else:
+        bits[address >> 3] &= ~(1 << (address & 7)) & 0xFF
+    page = address >> 8
+    hooked = any(bits[page * 32 + index] for index in range(32))
+    flags = gb.host.page_flags[page] & ~maps.HOOKED
+    gb.host.page_flags[page] = flags | (maps.HOOKED if hooked else 0)
+    maps.remap(gb, page, 1)
+
+
+def add_region(
+    gb: Any, first: int, last: int, read: Callable[[int], int], write: Callable[[int, int], object]
+) -> Callable[[], None]:
+    """Let Python answer for guest addresses `first` to `last`: `read(address)` gives, `write(address, value)` takes.
+
+    Where regions overlap the older one answers.
+    Returns: a function that removes the region.
+    Errors:  ValueError for a range outside 0000-FF7F (HRAM and IE stay quick), or where there are 16 regions already.
+    """
+    if not 0 <= first <= last < 0xFF80:
+        raise ValueError(f"a region lies within 0000-FF7F, this is {first:04X}-{last:04X}")
+
+    def write_int(address: int, value: int) -> int:
+        write(address, value)
+        return 0
+
+    row = (first, last, read, write_int)
+    rows: list[tuple[int, int, Any, Any]] = gb.__dict__["kept"].setdefault("regions", [])
+    if len(rows) >= REGIONS:
+        raise ValueError(f"a console has at most {REGIONS} regions")
+    rows.append(row)
+    _place_regions(gb, rows)
+
+    def remove() -> None:
+        if row in rows:
+            rows.remove(row)
+            _place_regions(gb, rows)
+
+    return remove
+
+
+def _place_regions(gb: Any, rows: list[tuple[int, int, Any, Any]]) -> None:
+    host = gb.host
+    covered = {page for first, last, _, _ in rows for page in range(first >> 8, (last >> 8) + 1)}
+    for page in range(256):
+        flags = host.page_flags[page] & ~maps.COVERED
+        host.page_flags[page] = flags | (maps.COVERED if page in covered else 0)
+    for index, (first, last, read, write) in enumerate(rows):
+        region = host.regions[index]
+        region.first, region.last, region.read, region.write = first, last, read, write
+    host.region_count = len(rows)
+    maps.rebuild(gb)

@@ -1,0 +1,227 @@
+"""A Game Boy: everything that one console is, in one struct.
+
+For:       the root struct GB; the bus that the CPU speaks to; what happens between two instructions.
+Not for:   any device by itself; engines, which run the CPU against this.
+Invariant: an M-cycle is spent before its access happens, and only here: `clock.left -= 4`, then the access, at the
+           new now. Between two instructions the engine calls `boundary` if `clock.left <= 0`, and returns if
+           `clock.stop` is set then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tracklayer.cpu.sm83 import Cpu, between
+from tracklayer.lang import Array, array, struct, typed, u3, u8, u16, u32, u64
+from tracklayer.machine.common.clock import STOP_BREAKPOINT, STOP_ERROR, STOP_LIMIT, Clock
+
+from . import divider, dma, events, joypad, maps, memory, ppu, registers, serial, timer
+from .dma import Dma
+from .host import GbHost
+from .interrupts import IE, Interrupts
+from .joypad import Joypad
+from .mappers import MapperRegisters
+from .maps import Banks
+from .ppu import Picture, Ppu
+from .serial import Serial
+from .sound import Sound
+from .timer import Timer
+
+
+@dataclass(frozen=True)
+class Event:
+    """What to do when an event of this kind is due."""
+
+    kind: int
+    due: Callable[[Any], None]
+
+
+EVENTS = (
+    Event(events.TIMER, timer.due),
+    Event(events.SERIAL, serial.due),
+    Event(events.FRAME, ppu.frame_due),
+    Event(events.STAT, ppu.stat_due),
+    Event(events.DMA, dma.due),
+)
+
+
+@struct
+class GB:
+    """One Game Boy. The bytes behind `host`, with the cartridge's RAM, are its whole state."""
+
+    host: GbHost
+    cpu: Cpu
+    clock: Clock
+    interrupts: Interrupts
+    timer: Timer
+    serial: Serial
+    joypad: Joypad
+    dma: Dma
+    ppu: Ppu
+    sound: Sound
+    mapper: MapperRegisters
+    banks: Banks
+    hram: Array[u8] = array(0x80)
+    """FF80-FFFF: HRAM, and in its last byte IE."""
+    oam: Array[u8] = array(0xA0)
+    wram: Array[u8] = array(0x2000)
+    vram: Array[u8] = array(0x2000)
+    picture: Picture
+
+    # ------------------------------------------------------------------ the bus
+
+    @typed
+    def read(self, address: u16) -> u8:
+        """One M-cycle: read a byte of data."""
+        self.clock.left -= 4
+        page = self.host.read_map[address >> 8]
+        if page:
+            return page[address & 0xFF]
+        if address >= 0xFF80:
+            return self.hram[address & 0x7F]
+        return memory.read_slow(self, address)
+
+    @typed
+    def write(self, address: u16, value: u8) -> None:
+        """One M-cycle: write a byte."""
+        self.clock.left -= 4
+        page = self.host.write_map[address >> 8]
+        if page:
+            page[address & 0xFF] = value
+        elif 0xFF80 <= address < 0xFFFF and self.host.watch[0x7F] >> (address >> 4 & 15) & 1 == 0:
+            self.hram[address & 0x7F] = value
+        else:
+            memory.write_slow(self, address, value)
+
+    @typed
+    def fetch(self, address: u16) -> u8:
+        """One M-cycle: read a byte of code."""
+        self.clock.left -= 4
+        page = self.host.fetch_map[address >> 8]
+        if page:
+            return page[address & 0xFF]
+        if address >= 0xFF80:
+            return self.hram[address & 0x7F]
+        return memory.read_slow(self, address)
+
+    @typed
+    def idle(self, address: u16) -> None:
+        """One M-cycle without an access."""
+        self.clock.left -= 4
+
+    @typed
+    def pending(self) -> u8:
+        """The interrupts that are both requested and enabled, as of now."""
+        if self.clock.left <= 0:
+            registers.catch_up_requests(self)
+        return self.hram[IE] & self.interrupts.flags & 0x1F
+
+    @typed
+    def acknowledge(self, bit: u3) -> None:
+        """The CPU takes a request."""
+        self.interrupts.flags &= ~(1 << bit)
+
+    @typed
+    def attention(self) -> None:
+        """Have `boundary` run before the next instruction."""
+        self.clock.attention()
+
+    @typed
+    def stop(self) -> None:
+        """STOP on a DMG. The divider is cleared and the CPU waits for a button; with one held it is a HALT instead.
+
+        With an interrupt pending the byte behind STOP is not skipped, and a held button makes it a NOP.
+        Source: Pan Docs, "Using the STOP Instruction", the chart. UNVERIFIED: no test known.
+        """
+        if self.pending() == 0:
+            self.cpu.pc = u16(self.cpu.pc + 1)
+            if joypad.lines(self) != 15:
+                self.cpu.halted = 1
+        if joypad.lines(self) != 15:
+            self.cpu.stopped = 0
+        else:
+            divider.clear(self)
+
+    @typed
+    def breakpoint(self) -> None:
+        """LD B,B was executed: if somebody waits for that, the engine stops before the next instruction."""
+        if self.host.watch_breakpoint:
+            self.clock.stop = STOP_BREAKPOINT
+            self.clock.attention()
+
+    # ------------------------------------------------------------------ between two instructions
+
+    @typed(outline=True)
+    def boundary(self) -> None:
+        """Do what is due. Sets `clock.stop` if the engine must return, before the CPU's part of the boundary."""
+        self.run_events()
+        ready: u8 = 0
+        while ready == 0 and self.clock.stop == 0:
+            self.clock.retarget()
+            if between(self.cpu, self):
+                ready = 1
+            else:
+                self.wait()
+                self.run_events()
+
+    @typed
+    def run_events(self) -> None:
+        """Run the events that are due, and see whether the engine must stop."""
+        now = self.clock.now()
+        for event in EVENTS:
+            if self.clock.at[event.kind] <= now:
+                event.due(self)
+        if self.host.ports.failed:
+            self.clock.stop = STOP_ERROR
+        elif self.clock.stop == 0 and now >= self.clock.limit:
+            self.clock.stop = STOP_LIMIT
+
+    @typed
+    def wait(self) -> None:
+        """The CPU does not run (HALT, STOP, or locked): let time pass until the next event."""
+        self.clock.skip()
+        if self.cpu.stopped != 0 and joypad.lines(self) != 15:
+            self.cpu.stopped = 0
+            divider.clear(self)
+
+    # ------------------------------------------------------------------ for engines and their callers
+
+    @typed(outline=True)
+    def prepare(self, limit: u64, frames: u32) -> None:
+        """Let the next run end at time `limit`, or after `frames` frames if that is not 0."""
+        self.clock.limit = limit
+        self.clock.stop = 0
+        self.host.frames_wanted = frames
+        self.clock.attention()
+
+    @typed
+    def hooked(self, address: u16) -> bool:
+        """Whether Python wants to be asked before the instruction at this address."""
+        return self.host.hook_bits[address >> 3] >> (address & 7) & 1 != 0
+
+    @typed
+    def translatable(self, address: u16) -> bool:
+        """Whether code at this address may be run translated: it is fetched from plain memory."""
+        if self.host.fetch_map[address >> 8]:
+            return True
+        return 0xFF80 <= address < 0xFFFF
+
+    @typed(outline=True)
+    def watch(self, address: u16) -> None:
+        """Code was translated from the 16 bytes around this address: say so when they are written. ROM needs none."""
+        if address >= 0x8000:
+            page = maps.watched_page(u8(address >> 8))
+            self.host.watch[page] |= 1 << (address >> 4 & 15)
+            memory.remap_watched(self, u8(address >> 8))
+
+    @typed(outline=True)
+    def press(self, buttons: u8) -> None:
+        """The player now holds exactly these buttons (joypad.py names the bits)."""
+        joypad.press(self, buttons)
+
+    @typed(outline=True)
+    def rebuild(self) -> None:
+        """Make what is derived from the state anew: after a state was loaded, or hooks or regions changed."""
+        maps.rebuild(self)

@@ -1,0 +1,149 @@
+"""OAM DMA: 160 bytes copied to OAM, one each M-cycle, while the bus belongs to the copy.
+
+For:       FF46; which byte is on the bus at a given time; when OAM and memory are the CPU's again.
+Not for:   what the CPU reads meanwhile (memory.py); what the PPU sees of it (ppu/objects.py asks `running_at`).
+Invariant: `position` bytes of the current transfer are in OAM. Between FF46 and the event at the end, `blocking` keeps
+           every page out of the maps, so each access comes by memory.py and lets the copy catch up first.
+Source:    Pan Docs, "OAM DMA Transfer"; gb-ctr, "OAM DMA".
+Proof:     mooneye acceptance/oam_dma_start, oam_dma_timing, oam_dma_restart, oam_dma/*.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from tracklayer.lang import Array, struct, typed, u1, u8, u64
+from tracklayer.machine.common.clock import NEVER, Clock
+
+from . import events, maps
+from .host import GbHost
+from .maps import Banks, PpuState, remap
+
+LENGTH = 160
+DELAY = 8
+"""T-cycles from the write to FF46 until the first byte is copied."""
+DURATION = 4 * LENGTH
+
+
+@struct
+class Dma:
+    """The transfer that runs, and the one that will replace it."""
+
+    started: u64
+    """When the first byte of the current transfer was copied."""
+    next_start: u64
+    """When the requested transfer begins; NEVER if none is requested."""
+    register: u8
+    source: u8
+    """Page that is copied from."""
+    position: u8
+    running: u1
+    blocking: u1
+    """1 from the request to the event after the end: nothing is accessed directly."""
+
+
+class Machine(Protocol):
+    """What OAM DMA reaches of its machine."""
+
+    host: GbHost
+    clock: Clock
+    dma: Dma
+    banks: Banks
+    vram: Array[u8]
+    wram: Array[u8]
+    oam: Array[u8]
+
+    @property
+    def ppu(self) -> PpuState: ...
+
+
+@typed(outline=True)
+def catch_up(gb: Machine) -> None:
+    """Copy what is due. The PPU must have read OAM as of the request: writing FF46 sees to that."""
+    now = gb.clock.now()
+    if gb.dma.next_start <= now:
+        if gb.dma.running:
+            copy_until(gb, u64(gb.dma.next_start - 4))
+        gb.dma.started = gb.dma.next_start
+        gb.dma.source = gb.dma.register
+        gb.dma.position = 0
+        gb.dma.running = 1
+        gb.dma.next_start = NEVER
+    if gb.dma.running:
+        copy_until(gb, now)
+        if now >= u64(gb.dma.started + DURATION):
+            gb.dma.running = 0
+
+
+@typed
+def copy_until(gb: Machine, time: u64) -> None:
+    """Copy the bytes whose M-cycle lies at or before `time`."""
+    due = min((u64(time - gb.dma.started) >> 2) + 1, LENGTH) if time >= gb.dma.started else 0
+    page = source_page(gb)
+    index: u8 = gb.dma.position
+    while index < due:
+        gb.oam[index] = source_byte(gb, page, index)
+        index = u8(index + 1)
+    gb.dma.position = index
+
+
+@typed
+def source_page(gb: Machine) -> u8:
+    """E0 to FF, where OAM and registers lie for the CPU, are read as C0 to DF: the copy sees only RAM there.
+
+    Proof: mooneye acceptance/oam_dma/sources-GS.
+    """
+    return u8(gb.dma.source - 0x20) if gb.dma.source >= maps.ECHO else gb.dma.source
+
+
+@typed
+def source_byte(gb: Machine, page: u8, index: u8) -> u8:
+    """What memory holds there, whoever is busy with it."""
+    memory = gb.host.memory_map[page]
+    if memory:
+        return memory[index]
+    return 0xFF
+
+
+@typed
+def byte_on_bus(gb: Machine) -> u8:
+    """The byte that is being copied now. The copy must be right as of now, and running."""
+    return source_byte(gb, source_page(gb), u8(max(gb.dma.position, 1) - 1))
+
+
+@typed
+def due(gb: Machine) -> None:
+    """The event: if the transfer is over, memory is the CPU's again."""
+    catch_up(gb)
+    if gb.dma.running:
+        gb.clock.schedule(events.DMA, u64(gb.dma.started + DURATION))
+    elif gb.dma.next_start != NEVER:
+        gb.clock.schedule(events.DMA, u64(gb.dma.next_start + DURATION))
+    else:
+        gb.dma.blocking = 0
+        gb.clock.cancel(events.DMA)
+        remap(gb, 0, 256)
+
+
+@typed
+def read_dma(gb: Machine) -> u8:
+    """FF46 as written. Proof: mooneye acceptance/oam_dma/reg_read."""
+    return gb.dma.register
+
+
+@typed
+def request(gb: Machine, source: u8) -> None:
+    """FF46 was written: a transfer begins after the delay; one that runs goes on until then. The PPU has caught up."""
+    catch_up(gb)
+    gb.dma.register = source
+    gb.dma.next_start = u64(gb.clock.now() + DELAY)
+    if not gb.dma.blocking:
+        gb.dma.blocking = 1
+        remap(gb, 0, 256)
+        gb.clock.schedule(events.DMA, u64(gb.dma.next_start + DURATION))
+
+
+@typed
+def running_at(gb: Machine, time: u64) -> bool:
+    """Whether OAM belonged to the copy at a time that is not later than now."""
+    return gb.dma.started <= time < u64(gb.dma.started + DURATION)

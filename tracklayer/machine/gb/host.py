@@ -1,0 +1,84 @@
+"""What a console needs of the outside: everything in it that is not the guest's state.
+
+For:     pointers, page maps, Python callables, what was watched, what the guest sent.
+Not for: guest state. A save state is the bytes of a console behind its `host`, and `maps.rebuild` makes the maps anew.
+"""
+
+from __future__ import annotations
+
+from tracklayer.isa.engine import EngineHost
+from tracklayer.lang import Array, Host, Object, Ptr, array, struct, u8, u16, u32, u64
+
+from .serial import SentLog
+
+REGIONS = 16
+DIRTY = 16
+"""How many written code lines are listed; if there are more, `dirty_count` says so and everything counts as written."""
+
+
+@struct
+class Page:
+    """256 bytes that stand together in the address space."""
+
+    data: Array[u8] = array(256)
+
+
+@struct
+class Region:
+    """Addresses that two Python callables answer for: `read(address) -> byte`, `write(address, value) -> integer`."""
+
+    first: u16
+    last: u16
+    read: Object
+    write: Object
+
+
+@struct
+class LineBuffer:
+    """Where a line is put together: words of 8 pixels (ppu/line.py). Objects begin 8 pixels left of the screen."""
+
+    background: Array[u64] = array(20)
+    objects: Array[u64] = array(22)
+
+
+@struct
+class GbHost:
+    """The host's part of a console. `ports` holds the first exception that a callable raised."""
+
+    ports: Host
+    engine: EngineHost
+    """What the engine keeps for itself."""
+    read_map: Array[Ptr[u8]] = array(256)
+    """By page: where reads find their byte; null where they must ask `memory.read_slow`."""
+    write_map: Array[Ptr[u8]] = array(256)
+    fetch_map: Array[Ptr[u8]] = array(256)
+    memory_map: Array[Ptr[u8]] = array(256)
+    """By page: the memory that stands there, whatever may forbid touching it; null where there is none."""
+    page_flags: Array[u8] = array(256)
+    rom: Ptr[Page]
+    ram: Ptr[Page]
+    rom_banks: u16
+    """16 KiB banks of ROM, a power of two, at least 2."""
+    ram_pages: u16
+    """256-byte pages of cartridge RAM: 0 or a power of two."""
+    mapper: u8
+    """Index into `mappers.MAPPERS`."""
+    render: u8
+    """0: frames that begin now are not drawn. Nothing that the guest can feel changes."""
+    watch_breakpoint: u8
+    """1: LD B,B stops the engine."""
+    frames_wanted: u32
+    """Frames until the engine stops; 0: it does not stop for frames."""
+    hook_bits: Array[u8] = array(8192)
+    """One bit per guest address: engines ask `hooked` before they run the instruction there."""
+    watch: Array[u16] = array(128)
+    """By page from 8000 on, one bit per 16 bytes: translated code was made from them. Echo RAM shares its original's."""
+    code_dirty: u8
+    """1 if a watched line was written since somebody cleared it."""
+    dirty_count: u32
+    dirty: Array[u16] = array(DIRTY)
+    """Addresses of the first lines written."""
+    region_count: u8
+    regions: Array[Region] = array(REGIONS)
+    sent: SentLog
+    line: LineBuffer

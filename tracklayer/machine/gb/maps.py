@@ -1,0 +1,153 @@
+"""The address space as maps of 256-byte pages: which memory stands where, and what may be touched directly.
+
+For:       keeping `host.memory_map` right when banks change, and deriving the read, write and fetch maps from it.
+Not for:   what happens on a page without a direct map (memory.py).
+Invariant: a page in read_map, write_map or fetch_map may be accessed with no effect but on its byte, at any time until
+           the next boundary. While OAM DMA runs no page may.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from tracklayer.lang import Array, null, pointer, struct, typed, u1, u8, u16
+
+from .host import GbHost
+
+ROM_LOW, ROM_HIGH, VRAM, CART_RAM, WRAM, ECHO, OAM = 0x00, 0x40, 0x80, 0xA0, 0xC0, 0xE0, 0xFE
+"""The pages where each kind of memory begins."""
+
+HOOKED = 1
+"""Page flag: some address has a hook, so code there is fetched the slow way."""
+COVERED = 2
+"""Page flag: a Python region covers some of it."""
+SLOW_WRITE = 4
+"""Page flag: writes are the mapper's business (MBC2's half bytes)."""
+
+
+@struct
+class Banks:
+    """What the cartridge's mapper has selected."""
+
+    low: u16
+    """16 KiB ROM bank at 0000."""
+    high: u16
+    """16 KiB ROM bank at 4000."""
+    ram: u8
+    """8 KiB RAM bank at A000."""
+    ram_open: u1
+    """1: cartridge RAM answers at A000."""
+
+
+class DmaState(Protocol):
+    """OAM DMA, as far as the maps care."""
+
+    blocking: u1
+
+
+class PpuState(Protocol):
+    """The PPU, as far as the maps care."""
+
+    vram_free: u1
+
+
+class Machine(Protocol):
+    """What the maps reach of their machine."""
+
+    host: GbHost
+    banks: Banks
+    vram: Array[u8]
+    wram: Array[u8]
+
+    @property
+    def dma(self) -> DmaState: ...
+    @property
+    def ppu(self) -> PpuState: ...
+
+
+@typed(outline=True)
+def rebuild(gb: Machine) -> None:
+    """Make every map anew from the state. Needed after a state was loaded, and after hooks or regions changed."""
+    for page in range(0x20):
+        gb.host.memory_map[VRAM + page] = pointer(gb.vram, page * 256)
+        gb.host.memory_map[WRAM + page] = pointer(gb.wram, page * 256)
+    for page in range(0x1E):
+        gb.host.memory_map[ECHO + page] = pointer(gb.wram, page * 256)
+    for page in range(OAM, 0x100):
+        gb.host.memory_map[page] = null(u8)
+    place_rom(gb, ROM_LOW, gb.banks.low)
+    place_rom(gb, ROM_HIGH, gb.banks.high)
+    place_ram(gb)
+    remap(gb, 0, 256)
+
+
+@typed
+def place_rom(gb: Machine, first: u8, bank: u16) -> None:
+    """A ROM bank stands at page `first`. Banks beyond the file repeat it."""
+    start = (bank & (gb.host.rom_banks - 1) & 0x1FF) * 64
+    for page in range(64):
+        gb.host.memory_map[first + page] = pointer(gb.host.rom[start + page].data)
+
+
+@typed
+def place_ram(gb: Machine) -> None:
+    """The selected bank of cartridge RAM stands at A000, repeated if it is smaller than that; or nothing does."""
+    if gb.banks.ram_open and gb.host.ram_pages > 0:
+        for page in range(32):
+            index = (gb.banks.ram * 32 + page) & (gb.host.ram_pages - 1) & 0x1FF
+            gb.host.memory_map[CART_RAM + page] = pointer(gb.host.ram[index].data)
+    else:
+        for page in range(32):
+            gb.host.memory_map[CART_RAM + page] = null(u8)
+
+
+@typed(outline=True)
+def select(gb: Machine, low: u16, high: u16, ram: u8, ram_open: u1) -> None:
+    """The mapper selects banks."""
+    if low != gb.banks.low:
+        gb.banks.low = low
+        place_rom(gb, ROM_LOW, low)
+        remap(gb, ROM_LOW, 64)
+    if high != gb.banks.high:
+        gb.banks.high = high
+        place_rom(gb, ROM_HIGH, high)
+        remap(gb, ROM_HIGH, 64)
+    if ram != gb.banks.ram or ram_open != gb.banks.ram_open:
+        gb.banks.ram = ram
+        gb.banks.ram_open = ram_open
+        place_ram(gb)
+        remap(gb, CART_RAM, 32)
+
+
+@typed
+def watched_page(page: u8) -> u8:
+    """Index into `host.watch` of a page from 8000 on. Echo RAM shares that of the memory it echoes."""
+    return (page - 0x20 if ECHO <= page < OAM else page) & 0x7F
+
+
+@typed(outline=True)
+def remap(gb: Machine, first: u16, count: u16) -> None:
+    """Derive what may be accessed directly, for `count` pages from page `first` on."""
+    index: u16 = first
+    left: u16 = count
+    while left > 0:
+        remap_page(gb, u8(index))
+        index = u16(index + 1)
+        left = u16(left - 1)
+
+
+@typed
+def remap_page(gb: Machine, page: u8) -> None:
+    """Derive what may be accessed directly on one page."""
+    flags = gb.host.page_flags[page]
+    memory = gb.host.memory_map[page]
+    if gb.dma.blocking or flags & COVERED != 0 or (VRAM <= page < CART_RAM and not gb.ppu.vram_free):
+        memory = null(u8)
+    gb.host.read_map[page] = memory
+    if page >= VRAM and flags & SLOW_WRITE == 0 and gb.host.watch[watched_page(page)] == 0:
+        gb.host.write_map[page] = memory
+    else:
+        gb.host.write_map[page] = null(u8)
+    if flags & HOOKED != 0:
+        memory = null(u8)
+    gb.host.fetch_map[page] = memory

@@ -1,0 +1,193 @@
+"""Accesses that the page maps leave open: registers, OAM, closed or watched memory, the mapper, Python regions.
+
+For:     the slow side of every read and write.
+Not for: the quick side (console.py), and which pages are mapped (maps.py).
+Source:  Pan Docs, "Memory Map", "Accessing VRAM and OAM", "OAM DMA bus conflicts".
+"""
+
+from __future__ import annotations
+
+from tracklayer.lang import ask, typed, u8, u16
+
+from . import dma, ppu
+from .host import DIRTY, REGIONS
+from .mappers import MAPPERS
+from .maps import CART_RAM, ECHO, OAM, SLOW_WRITE, VRAM, remap_page, watched_page
+from .registers import Machine, read_io, write_io
+
+OAM_BYTES = 0xFE00
+OAM_END = 0xFEA0
+IO = 0xFF00
+HRAM = 0xFF80
+
+
+@typed(cold=True)
+def read_slow(gb: Machine, address: u16) -> u8:
+    """Read a byte, now, from an address whose page is not mapped."""
+    if gb.host.region_count > 0:
+        region = region_of(gb, address)
+        if region < REGIONS:
+            return ask_region(gb, region, address)
+    page = address >> 8
+    if gb.dma.blocking:
+        dma.catch_up(gb)
+        if gb.dma.running and on_dma_bus(gb, u8(page)):
+            return dma.byte_on_bus(gb)
+    if address < OAM_BYTES:
+        if VRAM <= page < CART_RAM:
+            if not gb.ppu.vram_free:
+                ppu.catch_up(gb)
+            if gb.ppu.locks & ppu.VRAM_READ:
+                return 0xFF
+        memory = gb.host.memory_map[page]
+        if memory:
+            return memory[address & 0xFF]
+        return 0xFF
+    if address < IO:
+        return read_oam(gb, address)
+    if address >= HRAM:
+        return gb.hram[address & 0x7F]
+    return read_io(gb, address)
+
+
+@typed(cold=True)
+def write_slow(gb: Machine, address: u16, value: u8) -> None:
+    """Write a byte, now, to an address whose page is not mapped."""
+    if gb.host.region_count > 0:
+        region = region_of(gb, address)
+        if region < REGIONS:
+            tell_region(gb, region, address, value)
+            return
+    page = u8(address >> 8)
+    if gb.dma.blocking:
+        dma.catch_up(gb)
+        if gb.dma.running and on_dma_bus(gb, page):
+            return
+    if page < VRAM:
+        write_mapper(gb, address, value)
+    elif page < OAM:
+        if page < CART_RAM:
+            ppu.catch_up(gb)
+            if gb.ppu.locks & ppu.VRAM_WRITE:
+                return
+        if gb.host.page_flags[page] & SLOW_WRITE:
+            write_cart_ram(gb, address, value)
+        else:
+            memory = gb.host.memory_map[page]
+            if memory:
+                memory[address & 0xFF] = value
+        check_watch(gb, address)
+    elif address < IO:
+        write_oam(gb, address, value)
+    elif HRAM <= address < 0xFFFF:
+        gb.hram[address & 0x7F] = value
+        check_watch(gb, address)
+    else:
+        write_io(gb, address, value)
+
+
+@typed
+def on_dma_bus(gb: Machine, page: u8) -> bool:
+    """Whether OAM DMA uses the bus that this page is on: VRAM's own, or the one of cartridge and RAM."""
+    if page >= OAM:
+        return False
+    from_vram = VRAM <= gb.dma.source < CART_RAM
+    in_vram = VRAM <= page < CART_RAM
+    return from_vram == in_vram
+
+
+@typed
+def read_oam(gb: Machine, address: u16) -> u8:
+    """FE00-FEFF. Behind OAM a DMG reads 00. Source: Pan Docs, "FEA0-FEFF range"."""
+    ppu.catch_up(gb)
+    if gb.dma.running or gb.ppu.locks & ppu.OAM_READ:
+        return 0xFF
+    index = address & 0xFF
+    return gb.oam[index] if index < 160 else 0
+
+
+@typed
+def write_oam(gb: Machine, address: u16, value: u8) -> None:
+    """FE00-FEFF. Behind OAM there is nothing to write to."""
+    ppu.catch_up(gb)
+    index = address & 0xFF
+    if index < 160 and not gb.dma.running and gb.ppu.locks & ppu.OAM_WRITE == 0:
+        gb.oam[index] = value
+
+
+@typed(outline=True)
+def write_mapper(gb: Machine, address: u16, value: u8) -> None:
+    """0000-7FFF: the mapper of this cartridge."""
+    for number in range(len(MAPPERS)):
+        if gb.host.mapper == number:
+            MAPPERS[number].write(gb, address, value)
+
+
+@typed(outline=True)
+def write_cart_ram(gb: Machine, address: u16, value: u8) -> None:
+    """A000-BFFF, where that is no plain RAM."""
+    for number in range(len(MAPPERS)):
+        write_ram = MAPPERS[number].write_ram
+        if write_ram is not None and gb.host.mapper == number:
+            write_ram(gb, address, value)
+
+
+@typed
+def region_of(gb: Machine, address: u16) -> u8:
+    """The Python region that covers this address; REGIONS if there is none."""
+    found: u8 = REGIONS
+    index: u8 = 0
+    while index < REGIONS and index < gb.host.region_count:
+        if gb.host.regions[index].first <= address <= gb.host.regions[index].last and found == REGIONS:
+            found = index
+        index = u8(index + 1)
+    return found
+
+
+@typed
+def ask_region(gb: Machine, region: u8, address: u16) -> u8:
+    """What Python says that this address holds. If it raises, FF, and the engine stops at the next boundary."""
+    value = u8(ask(gb.host.ports, gb.host.regions[region].read, 0xFF, address))
+    if gb.host.ports.failed:
+        gb.clock.attention()
+    return value
+
+
+@typed
+def tell_region(gb: Machine, region: u8, address: u16, value: u8) -> None:
+    """Tell Python what was written. If it raises, the engine stops at the next boundary."""
+    ask(gb.host.ports, gb.host.regions[region].write, 0, address, value)
+    if gb.host.ports.failed:
+        gb.clock.attention()
+
+
+@typed
+def check_watch(gb: Machine, address: u16) -> None:
+    """After a write: was translated code made from this line?"""
+    page = watched_page(u8(address >> 8))
+    if gb.host.watch[page] >> (address >> 4 & 15) & 1:
+        code_written(gb, address)
+
+
+@typed(outline=True)
+def code_written(gb: Machine, address: u16) -> None:
+    """A watched line of 16 bytes was written: it is watched no more, listed for the translator, and the engine told."""
+    page = watched_page(u8(address >> 8))
+    gb.host.watch[page] &= ~(1 << (address >> 4 & 15))
+    gb.host.code_dirty = 1
+    if gb.host.dirty_count < DIRTY:
+        gb.host.dirty[gb.host.dirty_count & (DIRTY - 1)] = address & 0xFFF0
+    gb.host.dirty_count += 1
+    if gb.host.watch[page] == 0:
+        remap_watched(gb, u8(address >> 8))
+    gb.clock.attention()
+
+
+@typed(outline=True)
+def remap_watched(gb: Machine, page: u8) -> None:
+    """Derive the maps of a page anew, and of its echo or of what it echoes."""
+    remap_page(gb, page)
+    if 0xC0 <= page < 0xDE:
+        remap_page(gb, page + 0x20)
+    elif ECHO <= page < OAM:
+        remap_page(gb, page - 0x20)

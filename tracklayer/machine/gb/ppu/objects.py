@@ -1,0 +1,105 @@
+"""Objects of a line: which ten, in what order, and how long they make mode 3.
+
+For:     the OAM scan of mode 2, and what objects and the window add to mode 3.
+Not for: their pixels (line.py).
+Source:  Pan Docs, "Object Attribute Memory (OAM)", "OBJ penalty algorithm".
+"""
+
+from __future__ import annotations
+
+from tracklayer.lang import typed, u8, u16, u64
+
+from .state import (
+    OBJ_ENABLE,
+    OBJ_TALL,
+    OBJECTS_PER_LINE,
+    WIDTH,
+    WINDOW_ENABLE,
+    Machine,
+)  # fmt: skip
+
+OBJECTS = 40
+PLAIN_END = 256
+"""The dot at which mode 3 ends on a line with SCX % 8 == 0, no objects and no window."""
+WINDOW_DOTS = 6
+OBJECT_DOTS = 6
+LAST_WX = 166
+"""The window begins on this line if WX is not greater."""
+
+
+@typed(outline=True)
+def scan(gb: Machine) -> None:
+    """Find the first ten objects that touch the line, and keep them sorted by X, then by their place in OAM.
+
+    While OAM DMA runs the scan sees no objects. Source: Pan Docs, "OAM DMA bus conflicts".
+    """
+    gb.ppu.object_count = 0
+    height = 16 if gb.ppu.lcdc & OBJ_TALL else 8
+    begin = u64(gb.ppu.line_start + 4)
+    disturbed = gb.dma.started < u64(begin + 2 * OBJECTS) and begin < u64(gb.dma.started + 640)
+    row = gb.ppu.line + 16
+    index: u8 = 0
+    while index < OBJECTS:
+        y = gb.oam[index * 4]
+        touches = y <= row < y + height and gb.ppu.object_count < OBJECTS_PER_LINE
+        if touches and not (disturbed and seen_during_dma(gb, index)):
+            insert(gb, index)
+        index = u8(index + 1)
+
+
+@typed
+def seen_during_dma(gb: Machine, index: u8) -> bool:
+    """Whether the scan came to this object while OAM belonged to the DMA."""
+    time = u64(gb.ppu.line_start + 4 + 2 * index)
+    return gb.dma.started <= time < u64(gb.dma.started + 640)
+
+
+@typed
+def insert(gb: Machine, index: u8) -> None:
+    """Add an object to the line's list, behind those that are further left, or at the same X and earlier in OAM."""
+    key = gb.oam[index * 4 + 1] << 8 | index
+    place: u8 = gb.ppu.object_count
+    while place > 0 and gb.ppu.objects[(place - 1) & 15] > key:
+        gb.ppu.objects[place & 15] = gb.ppu.objects[(place - 1) & 15]
+        place = u8(place - 1)
+    gb.ppu.objects[place & 15] = key
+    gb.ppu.object_count += 1
+
+
+@typed
+def window_on_line(gb: Machine) -> bool:
+    """Whether the window begins on this line, if nothing changes."""
+    return gb.ppu.window_reached != 0 and gb.ppu.lcdc & WINDOW_ENABLE != 0 and gb.ppu.wx <= LAST_WX
+
+
+@typed(outline=True)
+def plain_mode3_end(gb: Machine) -> u16:
+    """The dot at which mode 3 ends if no register changes until then.
+
+    Source: Pan Docs, "Mode 3 length", "OBJ penalty algorithm".  Proof: mooneye ppu/intr_2_mode0_timing_sprites.
+    """
+    fine = gb.ppu.scx & 7
+    end: u16 = PLAIN_END + fine
+    window_x: u16 = 0x100
+    if window_on_line(gb):
+        end = u16(end + WINDOW_DOTS)
+        window_x = gb.ppu.wx
+    if gb.ppu.lcdc & OBJ_ENABLE:
+        last_tile: u16 = 0x1FF
+        index: u8 = 0
+        while index < gb.ppu.object_count:
+            x = gb.ppu.objects[index & 15] >> 8
+            if x < WIDTH + 8:
+                # Which tile the leftmost pixel lies in, counted along the line, and where in it.
+                place = x + fine
+                if x > window_x:
+                    place = x + 0x100 + 7 - (window_x & 0xFF)
+                tile = place >> 3
+                end = u16(end + OBJECT_DOTS)
+                if x == 0:
+                    end = u16(end + 5)
+                elif tile != last_tile:
+                    end = u16(end + max(5 - (place & 7), 0))
+                last_tile = tile
+            index = u8(index + 1)
+    return end

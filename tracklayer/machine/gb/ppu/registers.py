@@ -1,0 +1,238 @@
+"""The PPU's registers, FF40-FF45 and FF47-FF4B.
+
+For:     reading and writing them; the LCD going on and off.
+Not for: FF46, which belongs to OAM DMA (dma.py).
+Source:  Pan Docs, "LCD Control Register", "LCD Status Registers", "Palettes", "Viewport position (Scrolling)".
+"""
+
+from __future__ import annotations
+
+from tracklayer.lang import typed, u8, u64
+from tracklayer.machine.common.clock import NEVER
+from tracklayer.machine.common.registers import Reg
+
+from .. import events
+from . import line, stat
+from .state import DOTS_PER_FRAME, DOTS_PER_LINE, HBLANK, HEIGHT, LCD_ENABLE, Machine
+from .timing import SCAN_END, catch_up, free_vram, reschedule, step_at
+
+DOTS_BEFORE_ON = 4
+"""When the LCD goes on, the first line is already so many dots old."""
+
+
+@typed
+def read_lcdc(gb: Machine) -> u8:
+    """LCDC as written."""
+    return gb.ppu.lcdc
+
+
+@typed
+def write_lcdc(gb: Machine, value: u8) -> None:
+    """LCDC: bit 7 turns the LCD on and off, the others change what is drawn from here on."""
+    catch_up(gb)
+    before = gb.ppu.lcdc
+    gb.ppu.lcdc = value
+    if before & LCD_ENABLE and not value & LCD_ENABLE:
+        lcd_off(gb)
+    elif value & LCD_ENABLE and not before & LCD_ENABLE:
+        lcd_on(gb)
+
+
+@typed
+def lcd_off(gb: Machine) -> None:
+    """The PPU stands still: LY is 0, mode 0, memory open. STAT's match bit, and the line, stay. The screen turns white.
+
+    Proof: mooneye ppu/stat_lyc_onoff.
+    """
+    gb.ppu.next = NEVER
+    gb.ppu.line = 0
+    gb.ppu.ly = 0
+    gb.ppu.mode = HBLANK
+    gb.ppu.signals = 0
+    gb.ppu.locks = 0
+    gb.clock.cancel(events.STAT)
+    gb.clock.schedule(events.FRAME, u64(gb.ppu.frame_done + DOTS_PER_FRAME))
+    free_vram(gb, 1)
+    line.blank(gb)
+
+
+@typed
+def lcd_on(gb: Machine) -> None:
+    """The first line begins 4 dots ago, without an OAM scan: mode 0 is shown, and memory open, until mode 3.
+
+    Proof: mooneye ppu/lcdon_timing-GS, lcdon_write_timing-GS.
+    """
+    gb.ppu.line_start = u64(gb.clock.now() - DOTS_BEFORE_ON)
+    gb.ppu.first_line = 1
+    gb.ppu.fresh = 1
+    gb.ppu.drawing = 0
+    gb.ppu.window_line = 0
+    gb.ppu.window_reached = 0
+    gb.ppu.compare = 0
+    stat.update(gb)
+    step_at(gb, SCAN_END, 80)
+    gb.clock.schedule(events.FRAME, u64(gb.ppu.line_start + HEIGHT * DOTS_PER_LINE + 4))
+    free_vram(gb, 0)
+    reschedule(gb)
+
+
+@typed
+def power_on(gb: Machine) -> None:
+    """The state of a PPU whose LCD is off since power-on."""
+    gb.ppu.next = NEVER
+    gb.ppu.vram_free = 1
+    gb.clock.schedule(events.FRAME, u64(gb.clock.now() + DOTS_PER_FRAME))
+
+
+@typed
+def read_stat(gb: Machine) -> u8:
+    """STAT: selected sources, match, mode."""
+    catch_up(gb)
+    return gb.ppu.stat | gb.ppu.matched << 2 | gb.ppu.mode
+
+
+@typed
+def write_stat(gb: Machine, value: u8) -> None:
+    """Select interrupt sources. For one M-cycle a DMG behaves as if all were selected.
+
+    Source: Pan Docs, "Spurious STAT interrupts".
+    """
+    catch_up(gb)
+    if gb.ppu.lcdc & LCD_ENABLE:
+        stat.update_selected(gb, 0x78)
+    gb.ppu.stat = value & 0x78
+    if gb.ppu.lcdc & LCD_ENABLE:
+        stat.update(gb)
+    reschedule(gb)
+    gb.clock.attention()
+
+
+@typed
+def read_scy(gb: Machine) -> u8:
+    """SCY as written."""
+    return gb.ppu.scy
+
+
+@typed
+def write_scy(gb: Machine, value: u8) -> None:
+    """The background's top row."""
+    catch_up(gb)
+    gb.ppu.scy = value
+
+
+@typed
+def read_scx(gb: Machine) -> u8:
+    """SCX as written."""
+    return gb.ppu.scx
+
+
+@typed
+def write_scx(gb: Machine, value: u8) -> None:
+    """The background's left column."""
+    catch_up(gb)
+    gb.ppu.scx = value
+
+
+@typed
+def read_ly(gb: Machine) -> u8:
+    """The current line."""
+    catch_up(gb)
+    return gb.ppu.ly
+
+
+@typed
+def read_lyc(gb: Machine) -> u8:
+    """LYC as written."""
+    return gb.ppu.lyc
+
+
+@typed
+def write_lyc(gb: Machine, value: u8) -> None:
+    """The line that LY is compared with. With the LCD off nothing is compared. Proof: mooneye ppu/stat_lyc_onoff."""
+    catch_up(gb)
+    gb.ppu.lyc = value
+    if gb.ppu.lcdc & LCD_ENABLE:
+        stat.update(gb)
+    reschedule(gb)
+    gb.clock.attention()
+
+
+@typed
+def read_bgp(gb: Machine) -> u8:
+    """BGP as written."""
+    return gb.ppu.bgp
+
+
+@typed
+def write_bgp(gb: Machine, value: u8) -> None:
+    """The background's palette."""
+    catch_up(gb)
+    gb.ppu.bgp = value
+
+
+@typed
+def read_obp0(gb: Machine) -> u8:
+    """OBP0 as written."""
+    return gb.ppu.obp0
+
+
+@typed
+def write_obp0(gb: Machine, value: u8) -> None:
+    """The first palette of objects."""
+    catch_up(gb)
+    gb.ppu.obp0 = value
+
+
+@typed
+def read_obp1(gb: Machine) -> u8:
+    """OBP1 as written."""
+    return gb.ppu.obp1
+
+
+@typed
+def write_obp1(gb: Machine, value: u8) -> None:
+    """The second palette of objects."""
+    catch_up(gb)
+    gb.ppu.obp1 = value
+
+
+@typed
+def read_wy(gb: Machine) -> u8:
+    """WY as written."""
+    return gb.ppu.wy
+
+
+@typed
+def write_wy(gb: Machine, value: u8) -> None:
+    """The window's top line."""
+    catch_up(gb)
+    gb.ppu.wy = value
+
+
+@typed
+def read_wx(gb: Machine) -> u8:
+    """WX as written."""
+    return gb.ppu.wx
+
+
+@typed
+def write_wx(gb: Machine, value: u8) -> None:
+    """The window's left column, plus 7."""
+    catch_up(gb)
+    gb.ppu.wx = value
+
+
+REGISTERS = (
+    #   address name    reads as 1  on read    on write
+    Reg(0xFF40, "LCDC", 0x00,       read_lcdc, write_lcdc),
+    Reg(0xFF41, "STAT", 0x80,       read_stat, write_stat),
+    Reg(0xFF42, "SCY",  0x00,       read_scy,  write_scy),
+    Reg(0xFF43, "SCX",  0x00,       read_scx,  write_scx),
+    Reg(0xFF44, "LY",   0x00,       read_ly,   None),
+    Reg(0xFF45, "LYC",  0x00,       read_lyc,  write_lyc),
+    Reg(0xFF47, "BGP",  0x00,       read_bgp,  write_bgp),
+    Reg(0xFF48, "OBP0", 0x00,       read_obp0, write_obp0),
+    Reg(0xFF49, "OBP1", 0x00,       read_obp1, write_obp1),
+    Reg(0xFF4A, "WY",   0x00,       read_wy,   write_wy),
+    Reg(0xFF4B, "WX",   0x00,       read_wx,   write_wx),
+)  # fmt: skip

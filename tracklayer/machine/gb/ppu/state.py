@@ -1,0 +1,126 @@
+"""The PPU's state: its registers, where in the frame it is, and what it is drawing.
+
+For:     the structs that timing, drawing and registers share, and the numbers of a frame.
+Not for: any behaviour.
+Source:  Pan Docs, "Rendering overview", "LCD Control Register", "LCD Status Registers".
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from tracklayer.lang import Array, array, struct, u1, u8, u16, u64
+from tracklayer.machine.common.clock import Clock
+
+from ..dma import Dma
+from ..host import GbHost
+from ..interrupts import Interrupts
+from ..maps import Banks
+
+WIDTH = 160
+HEIGHT = 144
+WORDS = WIDTH // 8
+"""A row of the picture is kept as u64 words of 8 pixels, the leftmost pixel in the low byte."""
+PICTURE_WORDS = WORDS * HEIGHT
+
+DOTS_PER_LINE = 456
+LINES = 154
+DOTS_PER_FRAME = DOTS_PER_LINE * LINES
+
+NO_LINE = 0x1FF
+"""What LY is compared with LYC as, while the comparison is between two lines: nothing."""
+
+# Bits of LCDC. Source: Pan Docs, "LCD Control Register".
+BG_ENABLE, OBJ_ENABLE, OBJ_TALL, BG_MAP = 0x01, 0x02, 0x04, 0x08
+TILE_DATA, WINDOW_ENABLE, WINDOW_MAP, LCD_ENABLE = 0x10, 0x20, 0x40, 0x80
+
+# Bits of STAT that select interrupt sources, and signals of the PPU. Source: Pan Docs, "LCD Status Registers".
+SOURCE_HBLANK, SOURCE_VBLANK, SOURCE_OAM, SOURCE_LYC = 0x08, 0x10, 0x20, 0x40
+
+# What the CPU is kept from.
+OAM_READ, OAM_WRITE, VRAM_READ, VRAM_WRITE = 1, 2, 4, 8
+
+HBLANK, VBLANK, OAM_SCAN, DRAWING = 0, 1, 2, 3
+"""The modes as STAT shows them."""
+
+OBJECTS_PER_LINE = 10
+
+
+@struct
+class Ppu:
+    """The pixel processing unit."""
+
+    line_start: u64
+    """Time of dot 0 of the current line."""
+    next: u64
+    """Time of the next step of `timing.advance`; NEVER while the LCD is off."""
+    frame_done: u64
+    """When the last frame was counted."""
+    frames: u64
+    """Frames so far: VBlanks, or their time passed with the LCD off."""
+    phase: u8
+    line: u8
+    ly: u8
+    """LY as the CPU sees it."""
+    compare: u16
+    """What LYC is compared with: LY, or NO_LINE."""
+    mode: u8
+    signals: u8
+    """Interrupt sources that are active, by their bit in STAT; LYC's is not kept here."""
+    stat_line: u1
+    """The OR of the selected sources: its rising edge requests the interrupt."""
+    matched: u1
+    """STAT bit 2."""
+    locks: u8
+    vram_free: u1
+    """1 while VRAM may be accessed without asking: from VBlank to the end of the frame, and with the LCD off."""
+    fresh: u1
+    """1 in the first frame after the LCD went on, which is not shown."""
+    first_line: u1
+    """1 in the first line after the LCD went on, which has no OAM scan."""
+    drawing: u1
+    """1 if this frame is being drawn."""
+    shown: u1
+    """Which half of `picture` holds the last complete frame."""
+    window_line: u8
+    """The window's row that is drawn next."""
+    window_reached: u1
+    """1 once LY was WY in this frame."""
+    lcdc: u8
+    stat: u8
+    scy: u8
+    scx: u8
+    lyc: u8
+    bgp: u8
+    obp0: u8
+    obp1: u8
+    wy: u8
+    wx: u8
+    mode3_end: u16
+    """The dot at which the line's mode 3 ends."""
+    object_count: u8
+    objects: Array[u16] = array(16)
+    """The line's objects, X * 256 + index in OAM, in that order: the leftmost first."""
+
+
+@struct
+class Picture:
+    """Two pictures: one is complete, the other is being drawn. Shades 0 (lightest) to 3."""
+
+    words: Array[u64] = array(2 * PICTURE_WORDS)
+
+
+class Machine(Protocol):
+    """What the PPU reaches of its machine."""
+
+    host: GbHost
+    clock: Clock
+    interrupts: Interrupts
+    ppu: Ppu
+    dma: Dma
+    banks: Banks
+    hram: Array[u8]
+    vram: Array[u8]
+    wram: Array[u8]
+    oam: Array[u8]
+    picture: Picture

@@ -1,0 +1,288 @@
+"""When the PPU does what: the steps of a line and of a frame.
+
+For:       catching up to now; the frame event; the event at which the STAT interrupt may come.
+Not for:   which pixels (line.py); the interrupt line (stat.py).
+Invariant: everything due at or before the last catch-up has happened; `next` is later than that.
+Source:    Pan Docs, "PPU modes"; TCAGBD, "LCD controller".
+Proof:     mooneye acceptance/ppu/*: lcdon_timing-GS gives LY, STAT and access per M-cycle; gbmicrotest.
+
+A line, in dots from its begin (the CPU's accesses come at multiples of 4):
+
+    0     LY steps; LYC is compared with nothing; STAT still shows mode 0; OAM cannot be read; the mode 2 signal pulses
+    4     mode 2; LYC is compared with LY; OAM cannot be written either
+    80    VRAM cannot be read; for 4 dots OAM can be written
+    84    mode 3; VRAM and OAM are closed
+    256+  mode 0
+"""
+
+from __future__ import annotations
+
+from tracklayer.lang import typed, u1, u8, u16, u32, u64
+from tracklayer.machine.common.clock import NEVER, STOP_FRAME
+
+from .. import events
+from ..interrupts import STAT as STAT_INTERRUPT
+from ..interrupts import VBLANK as VBLANK_INTERRUPT
+from ..interrupts import enabled, request
+from ..maps import VRAM, remap
+from . import line, objects, stat
+from .state import (
+    DOTS_PER_FRAME,
+    DOTS_PER_LINE,
+    DRAWING,
+    HBLANK,
+    HEIGHT,
+    LCD_ENABLE,
+    LINES,
+    NO_LINE,
+    OAM_READ,
+    OAM_SCAN,
+    OAM_WRITE,
+    SOURCE_HBLANK,
+    SOURCE_LYC,
+    SOURCE_OAM,
+    SOURCE_VBLANK,
+    VBLANK,
+    VRAM_READ,
+    VRAM_WRITE,
+    Machine,
+)  # fmt: skip
+
+LINE_BEGIN, LINE_COMPARE, SCAN_END, DRAW_BEGIN, DRAW_END, LINE_153_NONE, LINE_153_ZERO = range(7)
+"""The steps; `phase` is the one that comes next."""
+
+
+@typed(outline=True)
+def catch_up(gb: Machine) -> None:
+    """Do every step that is due."""
+    now = gb.clock.now()
+    while gb.ppu.next <= now:
+        advance(gb)
+
+
+@typed
+def step_at(gb: Machine, phase: u8, dot: u16) -> None:
+    """The next step is `phase`, at `dot` of this line."""
+    gb.ppu.phase = phase
+    gb.ppu.next = u64(gb.ppu.line_start + dot)
+
+
+@typed(outline=True)
+def advance(gb: Machine) -> None:
+    """Do the next step."""
+    phase = gb.ppu.phase
+    if phase == LINE_BEGIN:
+        line_begin(gb)
+    elif phase == LINE_COMPARE:
+        line_compare(gb)
+    elif phase == SCAN_END:
+        scan_end(gb)
+    elif phase == DRAW_BEGIN:
+        draw_begin(gb)
+    elif phase == DRAW_END:
+        draw_end(gb)
+    elif phase == LINE_153_NONE:
+        gb.ppu.compare = NO_LINE
+        stat.update(gb)
+        step_at(gb, LINE_153_ZERO, 12)
+    else:
+        gb.ppu.compare = 0
+        stat.update(gb)
+        step_at(gb, LINE_BEGIN, DOTS_PER_LINE)
+
+
+@typed
+def line_begin(gb: Machine) -> None:
+    """Dot 0. Lines 1 to 144 pulse the mode 2 signal here; line 0 does so 4 dots later."""
+    gb.ppu.line_start = gb.ppu.next
+    gb.ppu.first_line = 0
+    if gb.ppu.line >= LINES - 1:
+        gb.ppu.line = 0
+        gb.ppu.ly = 0
+        frame_begin(gb)
+    else:
+        gb.ppu.line += 1
+        gb.ppu.ly = gb.ppu.line
+        gb.ppu.compare = NO_LINE
+    if gb.ppu.line <= HEIGHT:
+        gb.ppu.mode = HBLANK
+        gb.ppu.signals = SOURCE_OAM if gb.ppu.line > 0 else 0
+        if gb.ppu.line < HEIGHT:
+            gb.ppu.locks = OAM_READ
+    stat.update(gb)
+    step_at(gb, LINE_COMPARE, 4)
+
+
+@typed
+def line_compare(gb: Machine) -> None:
+    """Dot 4: LYC sees the new line. Line 144 begins VBlank. LY becomes 0 already in line 153."""
+    gb.ppu.compare = gb.ppu.line
+    step_at(gb, LINE_BEGIN, DOTS_PER_LINE)
+    if gb.ppu.line < HEIGHT:
+        gb.ppu.mode = OAM_SCAN
+        gb.ppu.signals = SOURCE_OAM if gb.ppu.line == 0 else 0
+        gb.ppu.locks = OAM_READ | OAM_WRITE
+        step_at(gb, SCAN_END, 80)
+    elif gb.ppu.line == HEIGHT:
+        gb.ppu.mode = VBLANK
+        gb.ppu.signals = SOURCE_VBLANK
+        request(gb, VBLANK_INTERRUPT)
+        frame_end(gb)
+    elif gb.ppu.line == LINES - 1:
+        gb.ppu.ly = 0
+        step_at(gb, LINE_153_NONE, 8)
+    stat.update(gb)
+
+
+@typed
+def scan_end(gb: Machine) -> None:
+    """Dot 80: the line's objects are known."""
+    if gb.ppu.ly == gb.ppu.wy:
+        gb.ppu.window_reached = 1
+    if gb.ppu.first_line:
+        gb.ppu.object_count = 0
+    else:
+        objects.scan(gb)
+        gb.ppu.locks = OAM_READ | VRAM_READ
+        gb.ppu.signals = 0
+        stat.update(gb)
+    step_at(gb, DRAW_BEGIN, 84)
+
+
+@typed
+def draw_begin(gb: Machine) -> None:
+    """Dot 84: mode 3."""
+    gb.ppu.mode = DRAWING
+    gb.ppu.locks = OAM_READ | OAM_WRITE | VRAM_READ | VRAM_WRITE
+    gb.ppu.mode3_end = objects.plain_mode3_end(gb)
+    step_at(gb, DRAW_END, gb.ppu.mode3_end)
+
+
+@typed
+def draw_end(gb: Machine) -> None:
+    """Mode 0: the line is drawn."""
+    if gb.ppu.drawing:
+        line.draw(gb)
+    if objects.window_on_line(gb):
+        gb.ppu.window_line += 1
+    gb.ppu.mode = HBLANK
+    gb.ppu.locks = 0
+    gb.ppu.signals = SOURCE_HBLANK
+    stat.update(gb)
+    step_at(gb, LINE_BEGIN, DOTS_PER_LINE)
+
+
+@typed
+def frame_begin(gb: Machine) -> None:
+    """Line 0 begins."""
+    gb.ppu.window_line = 0
+    gb.ppu.window_reached = 0
+    gb.ppu.drawing = gb.host.render != 0
+    gb.clock.schedule(events.FRAME, u64(gb.ppu.line_start + HEIGHT * DOTS_PER_LINE + 4))
+    free_vram(gb, 0)
+
+
+@typed
+def frame_end(gb: Machine) -> None:
+    """VBlank begins: the picture is complete. The first one after the LCD went on is not shown."""
+    if gb.ppu.fresh:
+        gb.ppu.fresh = 0
+    elif gb.ppu.drawing:
+        gb.ppu.shown = 1 - gb.ppu.shown
+    count_frame(gb, u64(gb.ppu.line_start + 4))
+    gb.clock.schedule(events.FRAME, u64(gb.ppu.line_start + (LINES - HEIGHT) * DOTS_PER_LINE))
+    free_vram(gb, 1)
+
+
+@typed
+def free_vram(gb: Machine, free: u1) -> None:
+    """From here on VRAM can, or cannot, be accessed without asking."""
+    if gb.ppu.vram_free != free:
+        gb.ppu.vram_free = free
+        remap(gb, VRAM, 32)
+
+
+@typed
+def count_frame(gb: Machine, time: u64) -> None:
+    """One frame more is done, at `time`."""
+    gb.ppu.frames += 1
+    gb.ppu.frame_done = time
+    if gb.host.frames_wanted > 0:
+        gb.host.frames_wanted -= 1
+        if gb.host.frames_wanted == 0:
+            gb.clock.stop = STOP_FRAME
+
+
+@typed
+def frame_due(gb: Machine) -> None:
+    """The event: VBlank begins or ends; with the LCD off, the time of a frame has passed, and the screen is white."""
+    if gb.ppu.lcdc & LCD_ENABLE:
+        catch_up(gb)
+    else:
+        line.blank(gb)
+        count_frame(gb, gb.clock.at[events.FRAME])
+        gb.clock.schedule(events.FRAME, u64(gb.ppu.frame_done + DOTS_PER_FRAME))
+
+
+@typed
+def stat_due(gb: Machine) -> None:
+    """The event: the STAT line may have risen."""
+    catch_up(gb)
+    reschedule(gb)
+
+
+@typed(outline=True)
+def reschedule(gb: Machine) -> None:
+    """Plan when to look next whether the STAT line rose, if the CPU can feel it. The PPU must be right as of now."""
+    selected = gb.ppu.stat & 0x78
+    if gb.ppu.lcdc & LCD_ENABLE == 0 or selected == 0 or not enabled(gb, STAT_INTERRUPT):
+        gb.clock.cancel(events.STAT)
+    else:
+        soonest: u64 = NEVER
+        if selected & SOURCE_LYC:
+            soonest = next_match(gb)
+        if selected & SOURCE_OAM:
+            soonest = min(soonest, next_oam_pulse(gb))
+        if selected & SOURCE_HBLANK:
+            soonest = min(soonest, next_hblank_look(gb))
+        if selected & SOURCE_VBLANK:
+            soonest = min(soonest, in_frame(gb, HEIGHT * DOTS_PER_LINE + 4))
+        gb.clock.schedule(events.STAT, soonest)
+
+
+@typed
+def in_frame(gb: Machine, dot: u32) -> u64:
+    """The next time that comes `dot` dots after the begin of a frame."""
+    time = u64(gb.ppu.line_start - gb.ppu.line * DOTS_PER_LINE + dot)
+    return time if time > gb.clock.now() else u64(time + DOTS_PER_FRAME)
+
+
+@typed
+def next_match(gb: Machine) -> u64:
+    """When LY is next compared with LYC's value for the first time. Line 0 is compared from within line 153 on."""
+    if gb.ppu.lyc >= LINES:
+        return NEVER
+    if gb.ppu.lyc == 0:
+        return in_frame(gb, (LINES - 1) * DOTS_PER_LINE + 12)
+    return in_frame(gb, gb.ppu.lyc * DOTS_PER_LINE + 4)
+
+
+@typed
+def next_oam_pulse(gb: Machine) -> u64:
+    """When the mode 2 signal is next raised: at the begin of lines 1 to 144, and 4 dots into line 0."""
+    if gb.ppu.line < HEIGHT and (gb.ppu.line > 0 or gb.ppu.phase != LINE_COMPARE):
+        return u64(gb.ppu.line_start + DOTS_PER_LINE)
+    return in_frame(gb, 4)
+
+
+@typed
+def next_hblank_look(gb: Machine) -> u64:
+    """When mode 3 next ends, or if that is not known yet, when it will be."""
+    if gb.ppu.line < HEIGHT:
+        if gb.ppu.phase == DRAW_END:
+            return gb.ppu.next
+        if gb.ppu.phase != LINE_BEGIN:
+            return u64(gb.ppu.line_start + 84)
+        if gb.ppu.line < HEIGHT - 1:
+            return u64(gb.ppu.line_start + DOTS_PER_LINE + 84)
+    return in_frame(gb, 84)

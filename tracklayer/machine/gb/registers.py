@@ -1,0 +1,100 @@
+"""Every I/O register of a Game Boy in one table, FF00-FF7F, and IE.
+
+For:     dispatching an address to its device.
+Not for: what a register does, except IF, IE and FF46, which look at several devices.
+Source:  Pan Docs, "Hardware Registers", "Interrupts".  Proof: mooneye bits/unused_hwio-GS, boot_hwio-dmgABCmgb.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from tracklayer.lang import typed, u8, u16
+from tracklayer.machine.common.registers import Reg
+
+from . import divider, dma, joypad, ppu, serial, sound, timer
+from .interrupts import IE
+from .mappers import Machine as MapperMachine
+
+
+class Machine(ppu.Machine, divider.Machine, joypad.Machine, sound.Machine, dma.Machine, MapperMachine, Protocol):
+    """The whole Game Boy, as far as its devices are concerned."""
+
+
+@typed(outline=True)
+def catch_up_requests(gb: Machine) -> None:
+    """Let every device that may have requested an interrupt catch up: IF is right as of now."""
+    timer.catch_up(gb)
+    serial.catch_up(gb)
+    ppu.catch_up(gb)
+
+
+@typed
+def read_if(gb: Machine) -> u8:
+    """IF: the requests."""
+    catch_up_requests(gb)
+    return gb.interrupts.flags
+
+
+@typed
+def write_if(gb: Machine, value: u8) -> None:
+    """Make or withdraw requests."""
+    catch_up_requests(gb)
+    gb.interrupts.flags = value & 0x1F
+    gb.clock.attention()
+
+
+@typed
+def write_ie(gb: Machine, value: u8) -> None:
+    """Another choice of interrupts: what the CPU cannot feel by itself need not be scheduled."""
+    catch_up_requests(gb)
+    gb.hram[IE] = value
+    timer.reschedule(gb)
+    serial.reschedule(gb)
+    ppu.reschedule(gb)
+    gb.clock.attention()
+
+
+@typed
+def write_dma(gb: Machine, value: u8) -> None:
+    """Start OAM DMA. What the PPU has to read from OAM as it was, it reads now."""
+    ppu.catch_up(gb)
+    dma.request(gb, value)
+
+
+REGISTERS = (
+    *joypad.REGISTERS,
+    *serial.REGISTERS,
+    *divider.REGISTERS,
+    *timer.REGISTERS,
+    *ppu.REGISTERS,
+    Reg(0xFF0F, "IF", 0xE0, read_if, write_if),
+    Reg(0xFF46, "DMA", 0x00, dma.read_dma, write_dma),
+)
+
+
+@typed(cold=True)
+def read_io(gb: Machine, address: u16) -> u8:
+    """Read FF00-FF7F. What does not exist reads as FF."""
+    for reg in REGISTERS:
+        if address == reg.address:
+            if reg.read is None:
+                return 0xFF
+            return reg.read(gb) | reg.ones
+    if sound.FIRST <= address < sound.FIRST + sound.COUNT:
+        return sound.read(gb, address)
+    return 0xFF
+
+
+@typed(cold=True)
+def write_io(gb: Machine, address: u16, value: u8) -> None:
+    """Write FF00-FF7F, or IE."""
+    for reg in REGISTERS:
+        if address == reg.address:
+            if reg.write is not None:
+                reg.write(gb, value)
+            return
+    if address == 0xFFFF:
+        write_ie(gb, value)
+    elif sound.FIRST <= address < sound.FIRST + sound.COUNT:
+        sound.write(gb, address, value)
