@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..cpu.sm83.execute import PREFIX, execute, execute_cb, fetch_opcode
+from ..cpu.sm83.execute import FORMS, FORMS_CB, NOTHING, PREFIX, execute, execute_cb, fetch_opcode
 from ..cpu.sm83.operands import next_byte
+from ..cpu.sm83.timing import best_cycles
 from ..lang import go, typed, u8, u16
 from ..translate.guest import Guest
+from ..translate.stencils import ABSOLUTE, BRANCHES, BYTE, FALLS, LEAVES, NO_OPERAND, RELATIVE, WORD, Described
 
 
 class Sm83Guest(Guest):
@@ -23,6 +25,8 @@ class Sm83Guest(Guest):
     handlers = 512
     pc = "cpu.pc"
     left = "clock.left"
+    longest = 3
+    engine_path = "host.engine"
 
     @staticmethod
     @typed
@@ -72,3 +76,42 @@ class Sm83Guest(Guest):
     @typed
     def boundary(context: Any) -> None:
         context.boundary()
+
+    @staticmethod
+    def describe(index: int) -> Described | None:
+        if index == PREFIX:
+            return None
+        form = FORMS[index] if index < 256 else FORMS_CB[index - 256]
+        row = form.row
+        raw = row.extract(index if index < 256 else PREFIX | (index - 256) << 8)
+        tail = (NO_OPERAND, BYTE, ABSOLUTE if row.target is not None else WORD, RELATIVE)[form.tail]
+        flow = LEAVES if row.jump == "always" or row.ends_block else BRANCHES if row.jump else FALLS
+        target = form.known[row.target] if row.target is not None and form.tail == NOTHING else None
+        return Described(row.length, 4 * best_cycles(row, raw), tail, flow, row.ends_block, target)
+
+    @staticmethod
+    @typed
+    def translated(context: Any, index: Any, operand: Any) -> None:
+        form = FORMS[index] if index < 256 else FORMS_CB[index - 256]
+        context.clock.left -= 4 * form.row.units
+        if form.tail == NOTHING:
+            form.meaning(context.cpu, context, *form.known)
+        else:
+            form.meaning(context.cpu, context, *form.known, operand)
+
+    @staticmethod
+    @typed
+    def decode(code: Any) -> u16:
+        opcode = code[0]
+        return 256 + code[1] if opcode == PREFIX else opcode
+
+    @staticmethod
+    @typed
+    def pc_of(context: Any) -> u16:
+        return context.cpu.pc
+
+    @staticmethod
+    @typed
+    def unfetch(context: Any) -> None:
+        context.clock.left += 4
+        context.cpu.pc = u16(context.cpu.pc - 1)

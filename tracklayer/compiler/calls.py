@@ -18,7 +18,7 @@ from .expressions import Expressions
 from .sources import FunctionInfo, describe_function
 from .state import State, join
 from .text import literal
-from .values import Int, Known, Method, Pointer, Ref, Value, describe, known_int
+from .values import U64_MAX, Int, Known, Method, Pointer, Ref, Value, describe, known_int
 
 if TYPE_CHECKING:
     from .program import Program
@@ -208,6 +208,46 @@ class Calls(Expressions):
         self.program.host_tell(self, state, host, function.name)
         return Known(None)
 
+    def _address_of(self, state: State, pointer: Value) -> Value:
+        if isinstance(pointer, Ref):
+            pointer = Pointer(self.address(state, pointer), None)
+        if not isinstance(pointer, Pointer):
+            raise Refusal(f"address_of() takes a pointer, this is {describe(pointer)}")
+        return Int(self.arith.op(state.block, f"ptrtoint ptr {pointer.name} to i64"), 64, 0, U64_MAX)
+
+    def _pointer_at(self, state: State, address: Value, element: Value) -> Value:
+        if not isinstance(element, Known):
+            raise Refusal("pointer_at() takes an address and a type")
+        name = self.arith.operand(state.block, address, 64)
+        return Pointer(self.arith.op(state.block, f"inttoptr i64 {name} to ptr"), element.value)
+
+    def _acquire(self, state: State, lock: Value) -> Value:
+        if not isinstance(lock, Pointer):
+            raise Refusal("acquire() takes a pointer to a u32")
+        spin, free = self.text.block(), self.text.block()
+        state.block.lines.append(f"  br label %{spin.label}")
+        old = self.text.fresh()
+        taken = self.text.fresh()
+        spin.lines += [
+            f"  {old} = atomicrmw xchg ptr {lock.name}, i32 1 acquire",
+            f"  {taken} = icmp ne i32 {old}, 0",
+            f"  br i1 {taken}, label %{spin.label}, label %{free.label}",
+        ]
+        state.block = free
+        return Known(None)
+
+    def _release(self, state: State, lock: Value) -> Value:
+        if not isinstance(lock, Pointer):
+            raise Refusal("release() takes a pointer to a u32")
+        state.block.lines.append(f"  store atomic i32 0, ptr {lock.name} release, align 4")
+        return Known(None)
+
+    def _publish(self, state: State, place: Value, value: Value) -> Value:
+        if not isinstance(place, Pointer):
+            raise Refusal("publish() takes a pointer to a u64, and its value")
+        state.block.lines.append(f"  store atomic i64 {self.arith.operand(state.block, value, 64)}, ptr {place.name} release, align 8")
+        return Known(None)
+
     def _min(self, state: State, *values: Value) -> Value:
         return self._extreme(state, "<", values)
 
@@ -256,6 +296,11 @@ INTRINSICS: dict[Any, Callable[..., Value | None]] = {
     lang.ask: Calls._ask,
     lang.tell: Calls._tell,
     lang.unlikely: Calls._unlikely,
+    lang.address_of: Calls._address_of,
+    lang.pointer_at: Calls._pointer_at,
+    lang.acquire: Calls._acquire,
+    lang.release: Calls._release,
+    lang.publish: Calls._publish,
     min: Calls._min,
     max: Calls._max,
     abs: Calls._abs,

@@ -21,7 +21,7 @@ class Virtual:
         self.offset, self.kind = find(context, path)
         if not isinstance(self.kind, IntType):
             raise TypeError(f"{path} is no integer field; only integers can be held in registers")
-        self.width = 1 if self.kind.bits == 1 else 32 if self.kind.bits <= 32 else 64
+        self.width = 32 if self.kind.bits <= 32 else 64
 
 
 def find(context: type[Any], path: str) -> tuple[int, Any]:

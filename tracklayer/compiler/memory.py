@@ -27,6 +27,7 @@ class Memory:
         self.virtual = convention.by_offset if convention else {}
         self.holds = holds
         self.effects = Effects()
+        self.entry_fields: dict[int, Value] = {}
 
     # ------------------------------------------------------------------ addresses
 
@@ -97,7 +98,8 @@ class Memory:
         if kind.bits == 1:
             byte = self.arith.op(state.block, f"load i8, ptr {where}, {tag}, {IS_BOOL}")
             return Int(self.arith.op(state.block, f"trunc i8 {byte} to i1"), 1, 0, 1)
-        raw = self.arith.op(state.block, f"load i{bits}, ptr {where}, {tag}")
+        loose = "" if place.root or role == "field" else ", align 1"
+        raw = self.arith.op(state.block, f"load i{bits}, ptr {where}{loose}, {tag}")
         if bits < 32:
             raw = self.arith.op(state.block, f"{'sext' if kind.signed else 'zext'} i{bits} {raw} to i32")
         return Int(raw, max(bits, 32), kind.lo, kind.hi)
@@ -151,7 +153,8 @@ class Memory:
             value = self.narrow_for(state, kind, value)
         name = self.arith.operand(state.block, value, bits)
         tag = FIELD if role == "field" else ELEMENT
-        state.block.lines.append(f"  store i{bits} {name}, ptr {where}, {tag}")
+        loose = "" if place.root or role == "field" else ", align 1"
+        state.block.lines.append(f"  store i{bits} {name}, ptr {where}{loose}, {tag}")
 
     # ------------------------------------------------------------------ virtual fields and memory
 

@@ -147,7 +147,8 @@ class Program:
         state = State(walker.text.block(), {}, {}, set())
         for end, value in walker.inline(info, values, state):
             self._return(walker, end, value, info, width)
-        self.module.functions.append(f"{head} nounwind {{\n{walker.text.render()}\n}}")
+        self.module.functions.append(f'{head} nounwind "no-builtins" {{\n'
+            f"{walker.text.render()}\n}}")
 
     def _return(self, walker: Walker, end: State, value: Value, info: FunctionInfo, width: int) -> None:
         try:

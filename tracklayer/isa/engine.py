@@ -6,7 +6,7 @@ Not for: making the code (compiler/, translate/), or the guest's registers.
 
 from __future__ import annotations
 
-from tracklayer.lang import Ptr, struct, u8, u32
+from tracklayer.lang import Ptr, struct, u8
 
 
 @struct
@@ -17,19 +17,25 @@ class EngineHost:
     """Where the interpreter goes with the next opcode: its own handlers, or back to translated code."""
     interpret: Ptr[Ptr[u8]]
     """The interpreter's handlers, by opcode."""
-    resume: Ptr[u8]
-    """Where a run begins."""
     boundary: Ptr[u8]
     """Where an instruction boundary with no time left goes."""
+    unmapped: Ptr[u8]
+    """Where an instruction goes that does not lie in plain memory."""
     single: Ptr[u8]
-    """Runs one instruction that is not in plain memory, or that a hook watches."""
+    """Runs one instruction in the interpreter, from wherever it must be fetched, after its hook."""
+    short: Ptr[u8]
+    """From a block that may not fit in the time left: runs one instruction, or the boundary that is due."""
+    again: Ptr[u8]
+    """Runs the instruction that translated code could not finish."""
+    back: Ptr[u8]
+    """To whatever stands at PC, unless something is due first."""
     leave: Ptr[u8]
     """Writes all registers to the context, and returns to whoever entered."""
     lookup: Ptr[u8]
-    """Finds or makes the translated block at the guest's PC, and enters it."""
+    """Finds or makes the translated block at PC, and enters it."""
     slots: Ptr[Ptr[u8]]
-    """For each block that translated code may go to: its code, or what finds it."""
-    places: Ptr[Ptr[u32]]
-    """For each region of code addresses: the number of the block at each address in it, 0 where there is none."""
+    """The code of each block in the cache that consoles share, or what makes it."""
+    own_slots: Ptr[Ptr[u8]]
+    """The same for blocks made from this console's own memory."""
     translator: Ptr[u8]
-    """The translator's own state (a struct of translate/)."""
+    """What the translator keeps for this console (a struct of translate/)."""

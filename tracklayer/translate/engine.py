@@ -62,18 +62,18 @@ class Interpreter:
         engine.interpret = table
         engine.dispatch = table
         for name in ("boundary", "single", "leave"):
-            setattr(engine, name, _code_pointer(self.code[name]))
-        engine.resume = _code_pointer(self.code["dispatch"])
-        host.ask_entry = _code_pointer(self.code["ask"])
-        host.tell_entry = _code_pointer(self.code["tell"])
+            setattr(engine, name, code_pointer(self.code[name]))
+        engine.unmapped = engine.single
+        engine.back = code_pointer(self.code["dispatch"])
+        host.ask_entry = code_pointer(self.code["ask"])
+        host.tell_entry = code_pointer(self.code["tell"])
         host.python = ctypes.cast(self.api, ctypes.POINTER(ctypes.c_uint64))
 
     def run(self, console: Any) -> None:
         """Run until `clock.stop` is set. The GIL is given up meanwhile."""
-        engine = self.guest.engine(console)
-        resume = ctypes.cast(engine.resume, ctypes.c_void_p).value
-        self._run(ctypes.addressof(console), ctypes.addressof(self.guest.host(console)), resume)
+        self._run(ctypes.addressof(console), ctypes.addressof(self.guest.host(console)), self.code["dispatch"])
 
 
-def _code_pointer(address: int) -> Any:
+def code_pointer(address: int) -> Any:
+    """An address as the struct fields that lead to code take it."""
     return ctypes.cast(address, ctypes.POINTER(ctypes.c_uint8))

@@ -16,6 +16,8 @@ class Guest:
               that are held in registers within one instruction.
     opcodes:  how many first opcodes there are; handlers: how many handlers in all (opcodes behind a prefix come after).
     pc, left: paths of the program counter and of the time left until the next boundary; both are pinned.
+    engine_path: of the EngineHost in the context.
+    longest:  bytes of the longest instruction. stop_for_room: what `clock.stop` is set to where a code cache is full.
     """
 
     name: str
@@ -26,6 +28,9 @@ class Guest:
     handlers: int
     pc: str
     left: str
+    longest: int
+    engine_path: str
+    stop_for_room: int = 255
 
     @staticmethod
     def host(context: Any) -> Any:
@@ -70,4 +75,79 @@ class Guest:
     @staticmethod
     def hook(context: Any) -> Any:
         """Call the hook at PC, if there is one. Returns 1 where the engine must return before the instruction."""
+        raise NotImplementedError
+
+    # ------------------------------------------------------------------ for translated code
+
+    @staticmethod
+    def describe(index: int) -> Any:
+        """What the layer must know of handler `index` (`stencils.Described`); None where it is never translated."""
+        raise NotImplementedError
+
+    @staticmethod
+    def translated(context: Any, index: int, operand: Any) -> None:
+        """Run the instruction of handler `index`, PC behind it, its operand decoded, and spend the time of fetching it."""
+        raise NotImplementedError
+
+    @staticmethod
+    def decode(code: Any) -> Any:
+        """The handler of the instruction at a pointer to guest code."""
+        raise NotImplementedError
+
+    @staticmethod
+    def pc_of(context: Any) -> Any:
+        """PC."""
+        raise NotImplementedError
+
+    @staticmethod
+    def unfetch(context: Any) -> None:
+        """Undo `fetch_from`."""
+        raise NotImplementedError
+
+    @staticmethod
+    def code_memory(context: Any, address: Any) -> Any:
+        """A pointer to the 256 bytes around `address` if code there may be translated, else null.
+
+        One place in memory must always come with the same address.
+        """
+        raise NotImplementedError
+
+    @staticmethod
+    def window(address: Any) -> Any:
+        """A number that two addresses share if one of them being mapped somewhere means that the other is mapped next to it."""
+        raise NotImplementedError
+
+    @staticmethod
+    def hooked(context: Any, address: Any) -> Any:
+        """Whether a hook stands at `address`."""
+        raise NotImplementedError
+
+    @staticmethod
+    def watch(context: Any, first: Any, last: Any) -> None:
+        """Translated code was made from these addresses of writable memory: note when they are written, and ask for a boundary."""
+        raise NotImplementedError
+
+    @staticmethod
+    def written_lines(context: Any) -> Any:
+        """How many watched lines of 16 bytes were written since `forget_written`."""
+        raise NotImplementedError
+
+    @staticmethod
+    def written_line(context: Any, index: Any) -> Any:
+        """An address in the line."""
+        raise NotImplementedError
+
+    @staticmethod
+    def forget_written(context: Any) -> None:
+        """Begin again with no written lines."""
+        raise NotImplementedError
+
+    @staticmethod
+    def rom_of(console: Any) -> tuple[int, int]:
+        """Address and size of the console's ROM. Consoles with the same ROM have it at the same address."""
+        raise NotImplementedError
+
+    @staticmethod
+    def has_hooks(console: Any) -> bool:
+        """Whether any hook is set; such a console does not share translated code."""
         raise NotImplementedError

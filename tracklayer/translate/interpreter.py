@@ -35,7 +35,7 @@ def dispatch(context: Any, guest: Any) -> None:
             opcode = guest.fetch_from(context, page)
             go(guest.engine(context).dispatch[opcode])
         else:
-            go(guest.engine(context).single)
+            go(guest.engine(context).unmapped)
 
 
 @typed

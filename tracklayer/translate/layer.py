@@ -1,0 +1,403 @@
+"""The layer: finds blocks of guest code, and lays their machine code from stencils. Typed Python, compiled like the rest.
+
+For:       `lookup` and `make`, the handlers that enter translated code; `drop`, when code was written over.
+Not for:   what a stencil does (stencils.py), where caches come from (translator.py).
+Invariant: a block's slot leads to its code or to `make`, never elsewhere. Dropped code is unreachable from the moment that its
+           slot leads to `make` again: translated code keeps no address of other blocks, only numbers of slots.
+
+A block begins at any address that control reaches, and ends behind an instruction that never falls through, before a hook, at
+the end of a window (addresses whose mapping may change apart from their neighbours'), or after MOST instructions.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..lang import (
+    Array, Ptr, acquire, address_of, array, go, i8, pointer, pointer_at, publish, release, struct, typed, u6, u8, u16, u32, u64,
+)  # fmt: skip
+from ..compiler.intrinsics import CONTROL
+from ..compiler.program import Program
+from .guest import Guest
+from .interpreter import convention_of
+from .stencils import (
+    ABSOLUTE, BUDGET, BYTE, CONTINUE, COUNT, FALLS, HEAD, HERE, INTERPRET, LEAVES, NEXT, ON, OPERAND, RELATIVE, SLOT, SLOTS, STUB,
+    TARGET, WORD, Stencil, StencilTable,
+)  # fmt: skip
+
+MOST = 48
+"""Instructions in a block; fewer than 64."""
+ROOM = 16384
+"""Bytes of code that any block fits in."""
+THRASH = 24
+"""A line of 16 bytes that was written over so often while code from it was translated stays with the interpreter."""
+LINES = 2048
+
+
+@struct
+class Cache:
+    """Translated code made from one piece of memory: a ROM (then all consoles with that ROM share it), or a console's own."""
+
+    base: u64
+    """Address of the memory."""
+    size: u64
+    places: Ptr[u32]
+    """For each byte of the memory: the number of the block that begins there, 0 where none does."""
+    slots: Ptr[u64]
+    """For each number: the block's code, or `make`. Slot 0 leads to `lookup`."""
+    first: Ptr[u16]
+    last: Ptr[u16]
+    """For each number: the guest addresses that the block was made from."""
+    count: u32
+    """Numbers given, 0 included."""
+    capacity: u32
+    next: u64
+    """Where the next block goes: an executable address."""
+    limit: u64
+    delta: u64
+    """What to add to an executable address to write there."""
+    slots_field: u32
+    """Offset in the context of the pointer to `slots`."""
+    lock: Array[u32] = array(1)
+    own: u8
+    """Made from a console's own memory, which the guest can write."""
+    hooks: u8
+    """Made for a console with hooks; blocks end before hooked addresses."""
+    wants_room: u8
+    blocks: u64
+    instructions: u64
+    """Blocks and instructions laid so far."""
+
+
+@struct
+class Translator:
+    """What the translator keeps for one console."""
+
+    table: Ptr[StencilTable]
+    shared: Ptr[Cache]
+    own: Ptr[Cache]
+    make: u64
+    single: u64
+    fill: Array[u64] = array(16)
+    """What each kind of hole is filled with, while a stencil is laid."""
+    opcodes: Array[u16] = array(64)
+    drops: Array[u8] = array(LINES)
+
+
+@typed
+def translator(context: Any, guest: Any) -> Translator:
+    """The console's translator."""
+    return pointer_at(address_of(guest.engine(context).translator), Translator)[0]
+
+
+# ------------------------------------------------------------------------------------------------ handlers
+
+
+@typed
+def redispatch(context: Any, guest: Any) -> None:
+    """In place of each of the interpreter's handlers: back to translated code, the opcode not fetched after all."""
+    guest.unfetch(context)
+    lookup(context, guest)
+
+
+@typed
+def lookup(context: Any, guest: Any) -> None:
+    """Enter the block at PC."""
+    pc = guest.pc_of(context)
+    page = guest.code_memory(context, pc)
+    if page:
+        engine = guest.engine(context)
+        it = translator(context, guest)
+        address = address_of(page)
+        offset = u64(address - it.shared[0].base)
+        if offset < it.shared[0].size:
+            number = it.shared[0].places[u64(offset + (pc & 0xFF))]
+            if number:
+                go(engine.slots[number])
+            else:
+                go(pointer_at(it.make, u8))
+        else:
+            mine = u64(address - it.own[0].base)
+            if mine < it.own[0].size:
+                own_number = it.own[0].places[u64(mine + (pc & 0xFF))]
+                if own_number:
+                    go(engine.own_slots[own_number])
+                else:
+                    go(pointer_at(it.make, u8))
+            else:
+                go(engine.single)
+    else:
+        go(guest.engine(context).single)
+
+
+@typed
+def make(context: Any, guest: Any) -> None:
+    """Translate the block at PC, and enter it."""
+    code = translate(context, guest)
+    if code:
+        go(pointer_at(code, u8))
+    else:
+        guest.clock(context).stop = guest.stop_for_room
+        go(guest.engine(context).leave)
+
+
+@typed
+def short(context: Any, guest: Any) -> None:
+    """Where a block may not fit: the boundary, if it is due already; else one instruction in the interpreter."""
+    if guest.clock(context).left <= 0:
+        go(guest.engine(context).boundary)
+    else:
+        go(guest.engine(context).single)
+
+
+@typed
+def again(context: Any, guest: Any) -> None:
+    """Run the instruction at PC, which lies in plain memory, in the interpreter."""
+    page = guest.code_memory(context, guest.pc_of(context))
+    opcode = guest.fetch_from(context, page)
+    go(guest.engine(context).interpret[opcode])
+
+
+@typed
+def boundary(context: Any, guest: Any) -> None:
+    """The boundary of a console with translated code: what was written over is dropped first."""
+    guest.boundary(context)
+    if guest.written_lines(context):
+        drop(context, guest)
+    if guest.clock(context).stop:
+        go(guest.engine(context).leave)
+    else:
+        go(guest.engine(context).single)
+
+
+def layer_program(guest: type[Guest]) -> Program:
+    """The handlers of this module, compiled for one guest."""
+    program = Program(convention_of(guest), CONTROL)
+    for function in (redispatch, lookup, make, short, again, boundary):
+        program.handler(function.__name__, function, {"guest": guest})
+    return program
+
+
+# ------------------------------------------------------------------------------------------------ blocks
+
+
+@typed(outline=True)
+def translate(context: Any, guest: Any) -> u64:
+    """The code of the block at PC, laid now if need be. 0 where the cache has no room left."""
+    it = translator(context, guest)
+    pc = guest.pc_of(context)
+    page = guest.code_memory(context, pc)
+    result: u64 = it.single
+    if page:
+        offset = u64(address_of(page) - it.shared[0].base)
+        if offset < it.shared[0].size:
+            acquire(pointer(it.shared[0].lock))
+            result = find_or_lay(context, guest, it.shared, u64(offset + (pc & 0xFF)), pc)
+            release(pointer(it.shared[0].lock))
+        else:
+            mine = u64(address_of(page) - it.own[0].base)
+            if mine < it.own[0].size:
+                result = find_or_lay(context, guest, it.own, u64(mine + (pc & 0xFF)), pc)
+    return result
+
+
+@typed(outline=True)
+def number_at(cache: Ptr[Cache], offset: u64) -> u32:
+    """The number of the block at a place of the memory; 0 where all numbers are given."""
+    found = cache[0].places[offset]
+    if found == 0 and cache[0].count < cache[0].capacity:
+        found = cache[0].count
+        cache[0].count += 1
+        cache[0].places[offset] = found
+    return found
+
+
+@typed(outline=True)
+def find_or_lay(context: Any, guest: Any, cache: Ptr[Cache], offset: u64, pc: u16) -> u64:
+    """The code of a block: what its slot leads to, or newly laid. 0 where there is no room."""
+    it = translator(context, guest)
+    number = number_at(cache, offset)
+    if number == 0:
+        cache[0].wants_room = 1
+        return 0
+    found = cache[0].slots[number]
+    if found != it.make:
+        return found
+    if u64(cache[0].limit - cache[0].next) < ROOM:
+        cache[0].wants_room = 1
+        return 0
+    return lay(context, guest, cache, offset, pc, number)
+
+
+@typed
+def untouchable(context: Any, guest: Any, own: u8, pc: u16) -> u8:
+    """Whether no translated block may hold the instruction at `pc`."""
+    if own:
+        line = (pc >> 4) & (LINES - 1)
+        if translator(context, guest).drops[line] >= THRASH:
+            return 1
+    return u8(guest.hooked(context, pc))
+
+
+@typed(outline=True)
+def lay(context: Any, guest: Any, cache: Ptr[Cache], offset: u64, pc: u16, number: u32) -> u64:
+    """Lay the block at `pc`: decode it, then copy a stencil for each instruction and fill its holes."""
+    it = translator(context, guest)
+    stencils = it.table[0].stencils
+    window = guest.window(pc)
+    page = guest.code_memory(context, pc)
+    count: u6 = 0
+    at: u16 = pc
+    cycles: u32 = 0
+    budget: u32 = 0
+    size: u32 = stencils[guest.handlers + HEAD].size
+    flow: u8 = FALLS
+    while count < MOST:
+        if guest.window(at) != window or untouchable(context, guest, cache[0].own, at):
+            break
+        page = guest.code_memory(context, at)
+        if not page:
+            break
+        code = pointer_at(u64(address_of(page) + (at & 0xFF)), u8)
+        if (at & 0xFF) > 0x100 - guest.longest:
+            beyond = guest.code_memory(context, u16(at + guest.longest - 1))
+            if u64(address_of(page) + 0x100) != address_of(beyond):
+                break
+        index = guest.decode(code)
+        if stencils[index].size == 0:
+            break
+        it.opcodes[count] = index
+        budget = cycles
+        cycles = u32(cycles + stencils[index].cycles)
+        size = u32(size + stencils[index].size)
+        flow = stencils[index].flow
+        count = u6(count + 1)
+        at = u16(at + stencils[index].length)
+        if flow == LEAVES:
+            break
+    if count == 0:
+        publish(pointer_at(u64(address_of(cache[0].slots) + 8 * number), u64), it.single)
+        return it.single
+    start = cache[0].next
+    if flow != LEAVES:
+        size = u32(size + stencils[guest.handlers + ON].size)
+    stubs = u64(start + size + 8)  # copying goes by eight bytes, and may reach into what follows
+    it.fill[BUDGET] = budget
+    it.fill[SLOTS] = cache[0].slots_field
+    here = put(it, u16(guest.handlers + HEAD), cache, start)
+    position: u16 = pc
+    done: u6 = 0
+    while done < count:
+        index = it.opcodes[done]
+        fill_operand(context, guest, it, stencils[index], position)
+        behind = u16(position + stencils[index].length)
+        it.fill[NEXT] = behind
+        it.fill[COUNT] = done + 1
+        it.fill[INTERPRET] = stubs
+        if stencils[index].has_target:
+            it.fill[SLOT] = slot_of(context, guest, cache, offset, pc, u16(it.fill[TARGET]))
+        here = put(it, index, cache, here)
+        if stencils[index].has_stub:
+            it.fill[COUNT] = done
+            it.fill[HERE] = position
+            stubs = put(it, u16(guest.handlers + STUB), cache, stubs)
+        position = behind
+        done = u6(done + 1)
+    if flow != LEAVES:
+        it.fill[COUNT] = count
+        it.fill[HERE] = at
+        it.fill[SLOT] = slot_of(context, guest, cache, offset, pc, at)
+        put(it, u16(guest.handlers + ON), cache, here)
+    cache[0].next = u64((stubs + 15) & ~15)
+    cache[0].first[number] = pc
+    cache[0].last[number] = u16(at - 1)
+    cache[0].blocks += 1
+    cache[0].instructions += count
+    if cache[0].own:
+        guest.watch(context, pc, u16(at - 1))
+    publish(pointer_at(u64(address_of(cache[0].slots) + 8 * number), u64), start)
+    return start
+
+
+@typed
+def fill_operand(context: Any, guest: Any, it: Translator, stencil: Stencil, position: u16) -> None:
+    """What the operand and target holes of the instruction at `position` get."""
+    page = guest.code_memory(context, position)
+    code = pointer_at(u64(address_of(page) + (position & 0xFF)), u8)
+    length = stencil.length
+    tail = stencil.tail
+    it.fill[TARGET] = stencil.target
+    if tail == BYTE:
+        it.fill[OPERAND] = code[length - 1]
+    elif tail == WORD:
+        it.fill[OPERAND] = code[length - 2] | code[length - 1] << 8
+    elif tail == RELATIVE:
+        it.fill[TARGET] = u16(position + length + i8(code[length - 1]))
+    elif tail == ABSOLUTE:
+        it.fill[TARGET] = code[length - 2] | code[length - 1] << 8
+
+
+@typed
+def slot_of(context: Any, guest: Any, cache: Ptr[Cache], offset: u64, pc: u16, target: u16) -> u64:
+    """The slot that leads to `target` from the block at `pc`: 0, `lookup`, where the way there may change."""
+    slot: u64 = 0
+    if guest.window(target) == guest.window(pc):
+        slot = number_at(cache, u64(offset + target - pc))
+    return slot
+
+
+@typed(outline=True)
+def put(it: Translator, number: u16, cache: Ptr[Cache], at: u64) -> u64:
+    """Copy a stencil to `at` and fill its holes; the address behind it."""
+    stencil = it.table[0].stencils[number]
+    delta = cache[0].delta
+    source = pointer_at(u64(address_of(it.table[0].pool) + stencil.code), u64)
+    target = pointer_at(u64(at + delta), u64)
+    words = (stencil.size + 7) >> 3
+    word: u32 = 0
+    while word < words:
+        target[word] = source[word]
+        word = u32(word + 1)
+    behind = u64(at + stencil.size)
+    it.fill[CONTINUE] = behind
+    done: u32 = 0
+    while done < stencil.holes:
+        hole = it.table[0].holes[u32(stencil.first_hole + done)]
+        value = u64(it.fill[hole.kind & 15] + hole.addend)
+        place = u64(at + hole.at)
+        if hole.relative:
+            value = u64(value - place)
+        where = u64(place + delta)
+        if hole.size == 4:
+            pointer_at(where, u32)[0] = u32(value)
+        elif hole.size == 1:
+            pointer_at(where, u8)[0] = u8(value)
+        else:
+            pointer_at(where, u64)[0] = value
+        done = u32(done + 1)
+    return behind
+
+
+@typed(outline=True)
+def drop(context: Any, guest: Any) -> None:
+    """Make the blocks unreachable whose guest code was written over."""
+    it = translator(context, guest)
+    cache = it.own
+    lines = guest.written_lines(context)
+    number: u32 = 1
+    while number < cache[0].count:
+        first, last = cache[0].first[number], cache[0].last[number]
+        line: u8 = 0
+        while line < lines:
+            written = guest.written_line(context, line)
+            if first <= (written | 15) and last >= (written & 0xFFF0):
+                cache[0].slots[number] = it.make
+            line = u8(line + 1)
+        number = u32(number + 1)
+    line = 0
+    while line < lines:
+        at = (guest.written_line(context, line) >> 4) & (LINES - 1)
+        if it.drops[at] < THRASH:
+            it.drops[at] += 1
+        line = u8(line + 1)
+    guest.forget_written(context)

@@ -1,0 +1,356 @@
+"""Stencils: for each opcode a piece of machine code with holes, compiled once from the opcode's meaning.
+
+For:       the program that LLVM compiles the stencils from, and the tables that the layer reads.
+Not for:   laying them (layer.py).
+Invariant: a stencil leaves by one of its holes only: to the next instruction, by a slot to another block, to `lookup` with
+           the target in PC, to `dispatch`, or, before it has changed anything, to the interpreter.
+
+A stencil handles only accesses to plain memory. At the first call of a cold function it leaves, with the registers as they
+were when the instruction began, to a stub that has the interpreter run the instruction: what was written to plain memory until then
+is written again with the same values.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from ..compiler.intrinsics import CONTROL, transfer
+from ..compiler.program import Program
+from ..compiler.state import State
+from ..compiler.statements import Walker
+from ..compiler.values import Int, Known, Pointer, Value, known_int
+from ..lang import Ptr, PtrType, go, i32, storage, struct, typed, u8, u16, u32
+from ..native.loader import ObjectFile
+from .guest import Guest
+from .interpreter import convention_of
+
+# What a hole is filled with.
+OPERAND, TARGET, NEXT, SLOT, SLOTS, COUNT, BUDGET, HERE, CONTINUE, INTERPRET = range(10)
+
+HOLES = {
+    #  symbol          kind      values below
+    "hole.operand8":  (OPERAND, 1 << 8),
+    "hole.operand16": (OPERAND, 1 << 16),
+    "hole.target":    (TARGET, 1 << 16),
+    "hole.next":      (NEXT, 1 << 16),
+    "hole.slot":      (SLOT, 1 << 31),
+    "hole.slots":     (SLOTS, 1 << 31),
+    "hole.count":     (COUNT, 1 << 16),
+    "hole.budget":    (BUDGET, 1 << 16),
+    "hole.here":      (HERE, 1 << 16),
+    "hole.continue":  (CONTINUE, 0),
+    "hole.interpret": (INTERPRET, 0),
+}  # fmt: skip
+"""Holes by symbol. Below 0: a place in code. SLOTS is the offset of the slots' pointer in the context."""
+
+HEAD, STUB, ON = range(3)
+"""Stencils that belong to no opcode; they come after the opcodes' in this order."""
+
+# How an instruction ends.
+FALLS, BRANCHES, LEAVES = range(3)
+"""FALLS: always goes on behind itself. BRANCHES: may. LEAVES: never does."""
+
+
+@struct
+class Hole:
+    """A place in a stencil to fill."""
+
+    at: u16
+    kind: u8
+    size: u8
+    relative: u8
+    addend: i32
+
+
+@struct
+class Stencil:
+    """A piece of code: where it lies in the pool, and what the layer must know of its instruction."""
+
+    code: u32
+    size: u16
+    holes: u16
+    first_hole: u32
+    length: u8
+    cycles: u8
+    tail: u8
+    flow: u8
+    target: u16
+    has_target: u8
+    has_stub: u8
+
+
+@struct
+class StencilTable:
+    """All stencils of a guest. After the opcodes' come `head`, `stub` and `on`."""
+
+    stencils: Ptr[Stencil]
+    holes: Ptr[Hole]
+    pool: Ptr[u8]
+
+
+# ------------------------------------------------------------------------------------------------ typed text
+
+
+def went(context: Any, guest: Any) -> Any:
+    """While compiling: where PC has gone: "next", "target" (known while laying), or "elsewhere"."""
+    raise TypeError("went() exists only while stencils are compiled")
+
+
+def hole(name: str) -> Any:
+    """While compiling: the value of a hole."""
+    raise TypeError("hole() exists only while stencils are compiled")
+
+
+def leave(context: Any, name: str) -> None:
+    """While compiling: pass control through a hole."""
+    raise TypeError("leave() exists only while stencils are compiled")
+
+
+@typed
+def exit_to_slot(context: Any, guest: Any) -> None:
+    """To another block of the same cache: through its slot."""
+    guest.clock(context).instructions += hole("hole.count")
+    slots = hole_pointer(context, "hole.slots")
+    go(slots[hole("hole.slot")])
+
+
+def hole_pointer(context: Any, name: str) -> Any:
+    """While compiling: the pointer that the context holds at the offset in a hole."""
+    raise TypeError("hole_pointer() exists only while stencils are compiled")
+
+
+@typed
+def stencil(context: Any, guest: Any, index: Any, ends: Any) -> None:
+    """One instruction in translated code."""
+    guest.translated(context, index, operand_hole(guest, index))
+    where = went(context, guest)
+    if where == "next":
+        if ends:
+            guest.clock(context).instructions += hole("hole.count")
+            go(guest.engine(context).back)
+        else:
+            leave(context, "hole.continue")
+    elif where == "target":
+        exit_to_slot(context, guest)
+    else:
+        guest.clock(context).instructions += hole("hole.count")
+        go(guest.engine(context).lookup)
+
+
+@typed
+def head(context: Any, guest: Any) -> None:
+    """The beginning of a block: the interpreter takes over where an event may be due before the last instruction begins."""
+    if guest.clock(context).left <= hole("hole.budget"):
+        go(guest.engine(context).short)
+    else:
+        leave(context, "hole.continue")
+
+
+@typed
+def stub(context: Any, guest: Any) -> None:
+    """Have the interpreter run the instruction at `hole.here`."""
+    guest.clock(context).instructions += hole("hole.count")
+    set_pc(context, guest)
+    go(guest.engine(context).again)
+
+
+@typed
+def on(context: Any, guest: Any) -> None:
+    """The end of a block whose last instruction falls through: to the block behind it."""
+    set_pc(context, guest)
+    exit_to_slot(context, guest)
+
+
+def set_pc(context: Any, guest: Any) -> None:
+    """While compiling: PC becomes `hole.here`."""
+    raise TypeError("set_pc() exists only while stencils are compiled")
+
+
+def operand_hole(guest: Any, index: Any) -> Any:
+    """While compiling: the hole that stands for the instruction's operand; None where it has none."""
+    raise TypeError("operand_hole() exists only while stencils are compiled")
+
+
+NO_OPERAND, BYTE, WORD, RELATIVE, ABSOLUTE = range(5)
+"""What stands behind the opcode. RELATIVE and ABSOLUTE are the static target of a jump."""
+
+
+class Described(NamedTuple):
+    """What the layer must know of an instruction: bytes, T-cycles when it falls through, what stands behind its opcode, how it ends.
+
+    ends: the interpreter's dispatcher follows it (it may have asked for a boundary). target: of a jump that has it in its opcode.
+    """
+
+    length: int
+    cycles: int
+    tail: int
+    flow: int
+    ends: bool
+    target: int | None
+
+
+# ------------------------------------------------------------------------------------------------ compiling
+
+
+class StencilCompiler:
+    """Compiles all stencils of a guest."""
+
+    def __init__(self, guest: type[Guest]) -> None:
+        self.guest = guest
+        convention = convention_of(guest)
+        self.pc = next(field for field in convention.pinned if field.path == guest.pc)
+        self.program = Program(
+            convention,
+            {**CONTROL, went: self._went, hole: self._hole, leave: self._leave, hole_pointer: self._hole_pointer,
+             set_pc: self._set_pc, operand_hole: self._operand_hole},
+        )  # fmt: skip
+        self.program.cold_leaves = self._cold
+        for name, (_, below) in HOLES.items():
+            if below:
+                reference = self.program.module.metadata_node(f"!{{i64 0, i64 {below}}}")
+                self.program.declare(f"@{name} = external hidden global i8, !absolute_symbol {reference}")
+        parameters = convention.signature
+        for name in ("hole.continue", "hole.interpret"):
+            self.program.declare(f"declare hidden preserve_nonecc void @{name}({parameters})")
+
+    def build(self) -> Program:
+        """The program: `op.N` for each handler that can be translated, `head`, `stub`, `on`."""
+        for index in range(self.guest.handlers):
+            described = self.guest.describe(index)
+            if described is not None:
+                self.program.handler(
+                    f"op.{index}", stencil, {"guest": self.guest, "index": index, "ends": described.ends}, split=self.guest.pc,
+                    prepare=self._begin, attributes="optsize",
+                )  # fmt: skip
+        for function in (head, stub, on):
+            self.program.handler(function.__name__, function, {"guest": self.guest}, attributes="optsize")
+        return self.program
+
+    def _value(self, walker: Walker, name: str) -> Int:
+        below = HOLES[name][1]
+        local = f"%{name}"
+        first = walker.text.locals
+        text = f"  {local} = ptrtoint ptr @{name} to i64"
+        if text not in first:
+            first.append(text)
+            first.append(f"  {local}.32 = trunc i64 {local} to i32")
+        if name in ("hole.count", "hole.slot", "hole.slots"):
+            return Int(local, 64, 0, below - 1)
+        return Int(f"{local}.32", 32, 0, below - 1)
+
+    def _begin(self, walker: Walker, state: State) -> None:
+        state.fields[self.pc.offset] = self._value(walker, "hole.next")
+        walker.entry_fields = dict(state.fields)
+
+    def _went(self, walker: Walker, state: State, context: Value, guest: Value) -> Value:
+        value = state.fields[self.pc.offset]
+        if isinstance(value, Int) and value.name == "%hole.next.32":
+            return Known("next")
+        if known_int(value) is not None or (isinstance(value, Int) and value.name == "%hole.target.32"):
+            return Known("target")
+        return Known("elsewhere")
+
+    def _hole(self, walker: Walker, state: State, name: Value) -> Value:
+        assert isinstance(name, Known)
+        return self._value(walker, name.value)
+
+    def _hole_pointer(self, walker: Walker, state: State, context: Value, name: Value) -> Value:
+        assert isinstance(name, Known)
+        offset = self._value(walker, name.value)
+        wide = walker.arith.operand(state.block, offset, 64)
+        where = walker.arith.op(state.block, f"getelementptr inbounds i8, ptr %context, i64 {wide}")
+        return Pointer(walker.arith.op(state.block, f"load ptr, ptr {where}"), PtrType(u8))
+
+    def _set_pc(self, walker: Walker, state: State, context: Value, guest: Value) -> Value:
+        state.fields[self.pc.offset] = self._value(walker, "hole.here")
+        return Known(None)
+
+    def _leave(self, walker: Walker, state: State, context: Value, name: Value) -> None:
+        assert isinstance(name, Known)
+        state.fields[self.pc.offset] = Int("poison", self.pc.width, 0, self.pc.kind.hi)
+        transfer(walker, state, f"@{name.value}")
+
+    def _cold(self, walker: Walker, state: State) -> None:
+        """The slow side: to the interpreter, with everything as it was."""
+        state.fields = dict(walker.entry_fields)
+        state.fields[self.pc.offset] = Int("poison", self.pc.width, 0, self.pc.kind.hi)
+        state.dirty.clear()
+        transfer(walker, state, "@hole.interpret")
+
+    def _operand_hole(self, walker: Walker, state: State, guest: Value, index: Value) -> Value:
+        assert isinstance(index, Known)
+        tail = self.guest.describe(index.value).tail
+        if tail == NO_OPERAND:
+            return Known(None)
+        return self._value(walker, OPERAND_HOLES[tail])
+
+
+OPERAND_HOLES = {BYTE: "hole.operand8", WORD: "hole.operand16", RELATIVE: "hole.target", ABSOLUTE: "hole.target"}
+
+# ------------------------------------------------------------------------------------------------ tables
+
+
+class Tables:
+    """The stencils of a guest as the layer reads them, made from the compiled object. Kept alive by whoever points to it."""
+
+    def __init__(self, guest: type[Guest], file: ObjectFile) -> None:
+        functions = file.functions()
+        names = [f"op.{index}" for index in range(guest.handlers)] + ["head", "stub", "on"]
+        pool = bytearray()
+        holes: list[tuple[int, int, int, int, int]] = []
+        self.stencils: Any = (storage(Stencil) * len(names))()
+        for number, name in enumerate(names):
+            entry = self.stencils[number]
+            found = functions.get(name)
+            if found is None:
+                entry.flow = LEAVES
+                continue
+            described = guest.describe(number) if number < guest.handlers else None
+            code = bytes(found.code)
+            relocations = list(found.relocations)
+            code, relocations = _strip_continue(code, relocations)
+            entry.code, entry.size = len(pool), len(code)
+            entry.first_hole = len(holes)
+            for relocation in relocations:
+                holes.append(_hole_of(relocation, name))
+            entry.holes = len(holes) - entry.first_hole
+            pool += code + bytes(-len(code) % 8 + 8)
+            if described is not None:
+                entry.length, entry.cycles, entry.tail, entry.flow = described.length, described.cycles, described.tail, described.flow
+                entry.target = described.target or 0
+                entry.has_target = described.target is not None or described.tail in (RELATIVE, ABSOLUTE)
+                entry.has_stub = any(relocation.symbol == "hole.interpret" for relocation in relocations)
+        self.holes: Any = (storage(Hole) * max(1, len(holes)))()
+        for index, (at, kind, size, relative, addend) in enumerate(holes):
+            one = self.holes[index]
+            one.at, one.kind, one.size, one.relative, one.addend = at, kind, size, relative, addend
+        self.pool = (ctypes.c_uint8 * (len(pool) + 16)).from_buffer_copy(bytes(pool) + bytes(16))
+        self.table = StencilTable()
+        self.table.stencils = ctypes.cast(self.stencils, ctypes.POINTER(storage(Stencil)))
+        self.table.holes = ctypes.cast(self.holes, ctypes.POINTER(storage(Hole)))
+        self.table.pool = ctypes.cast(self.pool, ctypes.POINTER(ctypes.c_uint8))
+
+
+def _strip_continue(code: bytes, relocations: Iterable[Any]) -> tuple[bytes, list[Any]]:
+    """Without a jump to what follows at the very end."""
+    kept = list(relocations)
+    for relocation in kept:
+        if relocation.symbol == "hole.continue" and relocation.offset == len(code) - 4 and code[-5] == 0xE9:
+            kept.remove(relocation)
+            return code[:-5], kept
+    return code, kept
+
+
+SIZES = {
+    "R_X86_64_8": (1, 0), "R_X86_64_16": (2, 0), "R_X86_64_32": (4, 0), "R_X86_64_32S": (4, 0), "R_X86_64_64": (8, 0),
+    "R_X86_64_PLT32": (4, 1), "R_X86_64_PC32": (4, 1),
+}  # fmt: skip
+
+
+def _hole_of(relocation: Any, name: str) -> tuple[int, int, int, int, int]:
+    if relocation.symbol not in HOLES:
+        raise RuntimeError(f"the stencil {name} refers to {relocation.symbol}: it must reach everything through its context")
+    size, relative = SIZES[relocation.kind]
+    return relocation.offset, HOLES[relocation.symbol][0], size, relative, relocation.addend

@@ -1,0 +1,153 @@
+"""T1, the translator: code caches, and the engine that runs consoles on translated code.
+
+For:       `TranslatedEngine(guest)`: one for a process and kind of guest; it shares a cache among consoles with the same ROM.
+Not for:   finding and laying blocks (layer.py).
+Invariant: a cache lives as long as any console that is attached to it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+import weakref
+from typing import Any
+
+import numpy as np
+
+from ..compiler.cache import cached
+from ..compiler.convention import find
+from ..isa.engine import EngineHost
+from ..lang import layout
+from ..native.loader import LoadedObject, load, parse
+from ..native.memory import code_memory
+from .engine import SOURCES, Interpreter, Progress, code_pointer
+from .guest import Guest
+from .layer import Cache, Translator
+from .stencils import StencilCompiler, Tables
+
+CHUNK = 1 << 20
+"""Bytes of code memory that a shared cache asks for at a time."""
+OWN_CHUNK = 1 << 17
+
+
+class CodeCache:
+    """Translated code made from one piece of memory. Not thread-safe by itself: the layer takes its lock."""
+
+    def __init__(self, base: int, size: int, capacity: int, chunk: int, own: bool, slots_field: int, make: int, lookup: int) -> None:
+        self.places = np.zeros(size, np.uint32)
+        self.slots = np.full(capacity, make, np.uint64)
+        self.slots[0] = lookup
+        self.extents = np.zeros((2, capacity), np.uint16)
+        self.make = make
+        self.chunk = chunk
+        self.blocks: list[Any] = []
+        cache = self.cache = Cache()
+        cache.base, cache.size = base, size
+        cache.places = self.places.ctypes.data_as(ctypes.POINTER(ctypes.c_uint32))
+        cache.slots = self.slots.ctypes.data_as(ctypes.POINTER(ctypes.c_uint64))
+        cache.first = self.extents[0].ctypes.data_as(ctypes.POINTER(ctypes.c_uint16))
+        cache.last = self.extents[1].ctypes.data_as(ctypes.POINTER(ctypes.c_uint16))
+        cache.count, cache.capacity = 1, capacity
+        cache.slots_field = slots_field
+        cache.own = own
+        self.grow()
+
+    def grow(self) -> None:
+        """Have room for more blocks: more code memory, or, where all numbers are given, begin anew."""
+        if not self.blocks or self.cache.count < self.cache.capacity and not self.cache.own:
+            block = code_memory().allocate(self.chunk)
+            self.blocks.append(block)
+        else:
+            self.forget()
+            block = self.blocks[0]
+        self.cache.next = block.address
+        self.cache.limit = block.address + self.chunk
+        self.cache.delta = code_memory().writable_delta & (1 << 64) - 1
+        self.cache.wants_room = 0
+
+    def forget(self) -> None:
+        """Forget every block. Nobody may be inside: whoever calls this owns all consoles that use the cache, and none runs."""
+        self.places[:] = 0
+        self.slots[1:] = self.make
+        self.cache.count = 1
+
+
+class TranslatedEngine(Interpreter):
+    """T0 and T1 for one guest."""
+
+    name = "translated"
+
+    def __init__(self, guest: type[Guest], progress: Progress | None = None) -> None:
+        super().__init__(guest, progress)
+        stencils = cached(f"{guest.name}-t1", SOURCES, lambda: self._build_stencils(progress))
+        self.layer: LoadedObject = load(cached(f"{guest.name}-layer", SOURCES, lambda: self._build_layer(progress)), code_memory())
+        self.tables = Tables(guest, parse(stencils))
+        redirect = self.layer["redispatch"]
+        self.redirects = (ctypes.c_uint64 * guest.opcodes)(*[redirect] * guest.opcodes)
+        self._shared: weakref.WeakValueDictionary[int, CodeCache] = weakref.WeakValueDictionary()
+        self._lock = threading.Lock()
+        engine = find(guest.context, guest.engine_path)[0]
+        self.slots_fields = tuple(engine + layout(EngineHost)[name].offset for name in ("slots", "own_slots"))
+
+    def _build_stencils(self, progress: Progress | None) -> bytes:
+        from ..compiler.backend import emit
+
+        if progress:
+            progress(f"compiling the stencils of {self.guest.name} (once; kept on disk)")
+        return emit(StencilCompiler(self.guest).build().render())
+
+    def _build_layer(self, progress: Progress | None) -> bytes:
+        from ..compiler.backend import emit
+        from .layer import layer_program
+
+        if progress:
+            progress(f"compiling the translator of {self.guest.name} (once; kept on disk)")
+        return emit(layer_program(self.guest).render())
+
+    def attach(self, console: Any) -> None:
+        super().attach(console)
+        engine = self.guest.engine(console)
+        for name in ("lookup", "short", "again", "boundary"):
+            setattr(engine, name, code_pointer(self.layer[name]))
+        engine.unmapped = code_pointer(self.layer["lookup"])
+        engine.dispatch = ctypes.cast(self.redirects, type(engine.dispatch))
+        state = Translator()
+        state.table = ctypes.pointer(self.tables.table)
+        shared = self._cache_for(console)
+        own = self._cache(ctypes.addressof(console), ctypes.sizeof(console), 4096, OWN_CHUNK, True)
+        state.shared = ctypes.pointer(shared.cache)
+        state.own = ctypes.pointer(own.cache)
+        state.make, state.single = self.layer["make"], self.code["single"]
+        engine.slots = ctypes.cast(shared.cache.slots, type(engine.slots))
+        engine.own_slots = ctypes.cast(own.cache.slots, type(engine.own_slots))
+        engine.translator = ctypes.cast(ctypes.pointer(state), type(engine.translator))
+        console.translation = (state, shared, own)
+
+    def _cache(self, base: int, size: int, capacity: int, chunk: int, own: bool) -> CodeCache:
+        return CodeCache(base, size, capacity, chunk, own, self.slots_fields[own], self.layer["make"], self.layer["lookup"])
+
+    def _cache_for(self, console: Any) -> CodeCache:
+        """The cache of the console's ROM: shared, unless the console has hooks."""
+        base, size = self.guest.rom_of(console)
+        if self.guest.has_hooks(console):
+            return self._cache(base, size, min(size, 1 << 17) + 1, CHUNK, False)
+        with self._lock:
+            found = self._shared.get(base)
+            if found is None:
+                found = self._shared[base] = self._cache(base, size, min(size, 1 << 17) + 1, CHUNK, False)
+            return found
+
+    def run(self, console: Any) -> None:
+        """Run until `clock.stop` is set. The GIL is given up meanwhile."""
+        clock = self.guest.clock(console)
+        while True:
+            super().run(console)
+            if clock.stop != self.guest.stop_for_room:
+                return
+            clock.stop = 0
+            _, shared, own = console.translation
+            with self._lock:
+                for cache in (shared, own):
+                    if cache.cache.wants_room:
+                        cache.grow()
+
