@@ -1,0 +1,481 @@
+"""A Game Boy as a Python object.
+
+For:       the console: making it, running it, looking into it, pressing its buttons, hooks, regions, states.
+Not for:   what the machine does (machine/gb), what executes it (engines.py).
+Invariant: all of the guest's state is whole in memory whenever Python code of a user runs: between calls, and in hooks.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from tracklayer.lang import size_of, take_error
+from tracklayer.machine.common.clock import STOP_BREAKPOINT
+from tracklayer.machine.gb import build, joypad
+from tracklayer.machine.gb.cartridge import Cartridge
+from tracklayer.machine.gb.console import GB
+from tracklayer.machine.gb.model import MODELS
+
+from . import pictures, state
+from .disassembly import LONGEST, disassemble
+from .engines import Engine, Progress, make_engine
+from .errors import BusyError, ModelError, StateError
+from .memory import Memory
+from .registers import Registers, fitting
+from .roms import load_cartridge, read_rom
+
+if TYPE_CHECKING:
+    import numpy
+    from numpy.typing import NDArray
+
+CYCLES_PER_FRAME = 70_224
+CYCLES_PER_SECOND = 4_194_304
+
+SLICE = 8 * CYCLES_PER_FRAME
+"""How long an engine runs at once: then Ctrl-C is heard, and the serial log, which is short, is emptied."""
+
+BUTTONS = {
+    "right": joypad.RIGHT,
+    "left": joypad.LEFT,
+    "up": joypad.UP,
+    "down": joypad.DOWN,
+    "a": joypad.A,
+    "b": joypad.B,
+    "select": joypad.SELECT,
+    "start": joypad.START,
+}
+
+HookFunction = Callable[["GameBoy"], object]
+
+
+class Hook:
+    """A function that is called before the instruction at an address executes, until `remove()`."""
+
+    __slots__ = ("_console", "address", "function")
+
+    def __init__(self, console: GameBoy, address: int, function: HookFunction) -> None:
+        self._console: GameBoy | None = console
+        self.address = address
+        self.function = function
+
+    @property
+    def active(self) -> bool:
+        """Whether the hook is still in place."""
+        return self._console is not None
+
+    def remove(self) -> None:
+        """Take the hook away; in the hook itself too. Removing it again does nothing."""
+        console, self._console = self._console, None
+        if console is not None:
+            console._drop_hook(self)
+
+    def __enter__(self) -> Hook:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.remove()
+
+    def __repr__(self) -> str:
+        return f"<Hook at {self.address:04X}: {self.function!r}{'' if self.active else ', removed'}>"
+
+
+class Region:
+    """Addresses that Python functions answer for, until `remove()`."""
+
+    __slots__ = ("_console", "_remove", "first", "last")
+
+    def __init__(self, console: GameBoy, first: int, last: int, remove: Callable[[], None]) -> None:
+        self._console: GameBoy | None = console
+        self._remove = remove
+        self.first = first
+        self.last = last
+
+    @property
+    def active(self) -> bool:
+        """Whether the region is still in place."""
+        return self._console is not None
+
+    def remove(self) -> None:
+        """Give the addresses back to what stands there otherwise. Removing it again does nothing."""
+        console, self._console = self._console, None
+        if console is not None:
+            console._drop_region(self)
+
+    def __enter__(self) -> Region:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.remove()
+
+    def __repr__(self) -> str:
+        return f"<Region {self.first:04X}-{self.last:04X}{'' if self.active else ', removed'}>"
+
+
+class GameBoy:
+    """One console with a cartridge in it, about to execute the cartridge's first instruction at 0100.
+
+    rom:           the image's bytes, a path, `file.zip::member`, or "demo".
+    engine:        "translated", "interpreter" or "reference". All give the same results; the last one is slow.
+    model:         "dmg".
+    cartridge_ram: bytes of RAM in the cartridge, where the header is not to decide.
+    progress:      told of the engine's first build on this machine, `progress(words, done, of)`.
+
+    Consoles share nothing that changes: use as many as you like, each in one thread at a time.
+    Errors: RomError, EngineError, ModelError.
+    """
+
+    def __init__(
+        self,
+        rom: str | os.PathLike[str] | bytes | bytearray | memoryview,
+        *,
+        engine: str = "translated",
+        model: str = "dmg",
+        cartridge_ram: int | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        if model not in MODELS:
+            raise ModelError(f"model {model!r} is not built; there is {', '.join(MODELS)}")
+        _, image = read_rom(rom)
+        self._set_up(load_cartridge(image, cartridge_ram), make_engine(engine, progress), model)
+
+    def _set_up(self, cartridge: Cartridge, engine: Engine, model: str) -> None:
+        self._cartridge = cartridge
+        self._engine = engine
+        self._model = model
+        self._gb: Any = build.new_console(cartridge, MODELS[model])
+        self._engine.attach(self._gb, self._on_hook)
+        self._memory = Memory(self._gb)
+        self._registers = Registers(self._gb.cpu)
+        self._sent = bytearray()
+        self._running = threading.Lock()
+        self._runner = 0
+        self._hooks: dict[int, tuple[Hook, ...]] = {}
+        self._passed = (-1, -1)
+        self._retired: list[object] = []
+
+    # ------------------------------------------------------------------ running
+
+    def tick(self, frames: int = 1, render: bool = True) -> bool:
+        """Run to the end of this frame, or of the `frames`-th from here.
+
+        A frame is an amount of time: they end at every multiple of 70,224 T-cycles since the start, and a run at the
+        first instruction boundary from there on.
+        render: whether pictures are drawn. Without, the guest runs the same, and `screen` keeps the last one drawn.
+        Returns: True.
+        Errors:  BusyError where the console is running already; whatever a hook or a region's function raises.
+        """
+        if frames < 0:
+            raise ValueError(f"frames must not be negative: {frames}")
+        if frames:
+            self._advance((self.frames + frames) * CYCLES_PER_FRAME, False, render)
+        return True
+
+    def run(self, *, cycles: int, breakpoint: bool = False, render: bool = True) -> bool:
+        """Run for so many T-cycles, to the first instruction boundary at or after their end.
+
+        breakpoint: also stop right after an LD B,B, by which test programs say that they are done.
+        Returns: whether an LD B,B ended the run.
+        Errors:  as for `tick`.
+        """
+        if cycles < 0:
+            raise ValueError(f"cycles must not be negative: {cycles}")
+        return self._advance(self.cycles + cycles, breakpoint, render)
+
+    def run_until_serial(self, text: bytes, *, cycles: int, render: bool = True) -> bool:
+        """Run until `text` was sent on the serial port, or so many T-cycles are over. Looks once in each frame.
+
+        Returns: whether it was sent, now or before.
+        Errors:  as for `tick`.
+        """
+        end = self.cycles + cycles
+        while text not in self.serial:
+            if self.cycles >= end:
+                return False
+            self._advance(min(end, self.cycles + CYCLES_PER_FRAME), False, render)
+        return True
+
+    def _advance(self, end: int, breakpoint: bool, render: bool) -> bool:
+        """Run to a time. Returns whether an LD B,B ended the run."""
+        self._enter()
+        try:
+            gb = self._gb
+            clock, host = gb.clock, gb.host
+            host.render = render
+            host.watch_breakpoint = breakpoint
+            now = clock.now()
+            while now < end:
+                gb.prepare(min(end, now + SLICE), 0)
+                self._engine.run(gb)
+                if host.sent.count:
+                    self._sent += build.take_sent(gb)
+                if host.ports.failed:
+                    error = take_error(host.ports)
+                    if error is not None:
+                        raise error
+                if clock.stop == STOP_BREAKPOINT:
+                    return True
+                now = clock.now()
+            return False
+        finally:
+            self._leave()
+
+    def _enter(self) -> None:
+        if not self._running.acquire(blocking=False):
+            if self._runner == threading.get_ident():
+                raise BusyError("this console is running: its own hooks and regions cannot run it further")
+            raise BusyError("this console is running in another thread")
+        self._runner = threading.get_ident()
+
+    def _leave(self) -> None:
+        self._retired.clear()
+        self._runner = 0
+        self._running.release()
+
+    def _here(self) -> Any:
+        """The machine, for a look at it. Errors: BusyError where another thread runs it."""
+        if self._runner and self._runner != threading.get_ident():
+            raise BusyError("this console is running in another thread")
+        return self._gb
+
+    # ------------------------------------------------------------------ what it is, and how far it came
+
+    @property
+    def engine(self) -> str:
+        """The name of what executes the guest."""
+        return self._engine.name
+
+    @property
+    def model(self) -> str:
+        """The console's model."""
+        return self._model
+
+    @property
+    def title(self) -> str:
+        """The cartridge's title, from its header."""
+        return self._cartridge.title
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is odd about the cartridge's image, in words."""
+        return self._cartridge.warnings
+
+    @property
+    def cycles(self) -> int:
+        """T-cycles since the cartridge's first instruction."""
+        return int(self._gb.clock.now())
+
+    @property
+    def frames(self) -> int:
+        """Whole frames of 70,224 T-cycles since the cartridge's first instruction."""
+        return self.cycles // CYCLES_PER_FRAME
+
+    @property
+    def instructions(self) -> int:
+        """Instructions executed since the cartridge's first one."""
+        return int(self._gb.clock.instructions)
+
+    # ------------------------------------------------------------------ looking and touching
+
+    @property
+    def memory(self) -> Memory:
+        """The guest's address space: `gb.memory[0xC000]`, `gb.memory[0xC000:0xC010]`, and assignments to these."""
+        self._here()
+        return self._memory
+
+    @property
+    def registers(self) -> Registers:
+        """The processor's registers: `gb.registers.a`, `.hl`, `.pc`, `.flag_z`, and assignments to these."""
+        self._here()
+        return self._registers
+
+    @property
+    def cartridge_ram(self) -> bytes:
+        """A copy of all of the cartridge's RAM; assign as many bytes to fill it, from a saved game for instance."""
+        return bytes(build.cart_ram(self._here()).raw)
+
+    @cartridge_ram.setter
+    def cartridge_ram(self, data: bytes) -> None:
+        ram = build.cart_ram(self._here())
+        if len(data) != len(ram):
+            raise ValueError(f"this cartridge has {len(ram):,} bytes of RAM; {len(data):,} were given")
+        ram.raw = bytes(data)
+
+    @property
+    def serial(self) -> bytes:
+        """Everything that the guest sent on the serial port so far."""
+        if self._runner == threading.get_ident():
+            self._sent += build.take_sent(self._gb)
+        return bytes(self._sent)
+
+    @property
+    def shades(self) -> NDArray[numpy.uint8]:
+        """The last whole picture: uint8, shape (144, 160), shades 0 (lightest) to 3; a copy, safe to keep."""
+        import numpy
+
+        flat = numpy.frombuffer(self._picture(), numpy.uint8)
+        return flat.reshape(pictures.HEIGHT, pictures.WIDTH)
+
+    @property
+    def screen(self) -> NDArray[numpy.uint8]:
+        """The last whole picture: uint8, shape (144, 160, 3), RGB, row 0 on top; a copy, safe to keep."""
+        return pictures.to_rgb(self.shades)
+
+    def picture_hash(self) -> str:
+        """The SHA-256 of the shades, row by row, of the last whole picture, in hexadecimal."""
+        import hashlib
+
+        return hashlib.sha256(self._picture()).hexdigest()
+
+    def save_screenshot(self, path: str | os.PathLike[str]) -> None:
+        """Write the last whole picture as a PNG file. Errors: OSError."""
+        pictures.save_png(self.screen, path)
+
+    def _picture(self) -> bytearray:
+        return bytearray(build.picture(self._here()))
+
+    # ------------------------------------------------------------------ buttons
+
+    def button(self, name: str, down: bool = True) -> None:
+        """Hold a button, or let it go: right, left, up, down, a, b, select, start. Errors: ValueError."""
+        bit = BUTTONS.get(name.lower())
+        if bit is None:
+            raise ValueError(f"there is no button {name!r}; there are {', '.join(BUTTONS)}")
+        gb = self._here()
+        held = gb.joypad.pressed
+        gb.press(held | bit if down else held & ~bit)
+
+    def press(self, *names: str) -> None:
+        """Hold some buttons."""
+        for name in names:
+            self.button(name, True)
+
+    def release(self, *names: str) -> None:
+        """Let some buttons go; without names, all."""
+        for name in names or BUTTONS:
+            self.button(name, False)
+
+    # ------------------------------------------------------------------ hooks and regions
+
+    def hook(self, address: int, function: HookFunction | None = None) -> Any:
+        """Have `function(gb)` called before the instruction at an address executes, whatever engine runs the guest.
+
+        It may read and write registers and memory (a new PC says what comes next), raise (the exception comes out of
+        `tick` at once, before the instruction; the console can go on afterwards, with that instruction), run another
+        console, and remove hooks. Several hooks at one address are called in the order in which they came.
+
+        Returns: a `Hook`, whose `remove()` takes it away. Without a function it is a decorator that does the same.
+        """
+        fitting("a hook's address", address, 0xFFFF)
+        if function is None:
+            return lambda decorated: self.hook(address, decorated)
+        if not callable(function):
+            raise TypeError(f"{function!r} cannot be called")
+        gb = self._here()
+        hook = Hook(self, address, function)
+        self._hooks[address] = (*self._hooks.get(address, ()), hook)
+        build.set_hook(gb, address, True)
+        return hook
+
+    def _drop_hook(self, hook: Hook) -> None:
+        gb = self._here()
+        left = tuple(other for other in self._hooks[hook.address] if other is not hook)
+        self._retired.append(hook)
+        if left:
+            self._hooks[hook.address] = left
+        else:
+            del self._hooks[hook.address]
+            build.set_hook(gb, hook.address, False)
+
+    def _on_hook(self, address: int) -> int:
+        """Call the hooks of an address. Returns 1 where another instruction than the one there comes next."""
+        cpu = self._gb.cpu
+        here = (address, self._gb.clock.now())
+        if self._passed == here:  # it raised here before; this time its instruction executes
+            return 0
+        left = 1
+        try:
+            for hook in self._hooks.get(address, ()):
+                if hook.active:
+                    hook.function(self)
+            left = int(cpu.pc != address)
+        except BaseException:
+            self._passed = here
+            raise
+        finally:
+            # Who leaves here comes back by a boundary, and this instruction's has been: the one after EI counts once.
+            if left and cpu.ei_delay == 1:
+                cpu.ei_delay = 2
+        return left
+
+    def map_region(
+        self, first: int, last: int, read: Callable[[int], int], write: Callable[[int, int], object]
+    ) -> Region:
+        """Let Python answer for the guest addresses `first` to `last`, within 0000-FF7F.
+
+        `read(address)` gives a byte (an int, of which the low 8 bits count), `write(address, value)` takes one. Both
+        are called in the middle of an instruction; if one raises, the instruction ends, with FF read, and the exception
+        comes out of `tick`. Where regions overlap the older one answers.
+
+        Returns: a `Region`, whose `remove()` gives the addresses back.
+        Errors:  ValueError for other addresses, and where there are 16 regions already.
+        """
+        if not callable(read) or not callable(write):
+            raise TypeError("a region takes two callables: read(address) and write(address, value)")
+        return Region(self, first, last, build.add_region(self._here(), first, last, read, write))
+
+    def _drop_region(self, region: Region) -> None:
+        self._here()
+        self._retired.append(region)  # its functions may be running just now
+        region._remove()
+
+    # ------------------------------------------------------------------ states
+
+    def state_bytes(self) -> bytes:
+        """All of the guest's state. The same program at the same time gives the same bytes on every engine."""
+        return build.save(self._here())
+
+    def load_state_bytes(self, data: bytes) -> None:
+        """Bring back a state of a console with this cartridge. Hooks and regions stay, and `serial` as it is.
+
+        Errors: StateError where the bytes are no such state, BusyError in a hook.
+        """
+        self._enter()
+        try:
+            build.restore(self._gb, bytes(data))
+            self._passed = (-1, -1)
+        except ValueError as error:
+            raise StateError(str(error)) from None
+        finally:
+            self._leave()
+
+    def clone(self) -> GameBoy:
+        """Another console with the same cartridge in the same state. It has no hooks and no regions."""
+        other = GameBoy.__new__(GameBoy)
+        other._set_up(self._cartridge, self._engine, self._model)
+        build.restore(other._gb, build.save(self._here()))
+        other._sent += self._sent
+        return other
+
+    def differences(self, other: GameBoy) -> list[state.Difference]:
+        """The fields in which the states of two consoles with the same cartridge differ, by name."""
+        size = size_of(GB) - build.HOST_SIZE
+        left, right = self.state_bytes(), other.state_bytes()
+        found = state.differences(GB, left[:size], right[:size], build.HOST_SIZE)
+        for index, (one, two) in enumerate(zip(left[size:], right[size:], strict=True)):
+            if one != two:
+                found.append(state.Difference(f"cartridge RAM[{index:#x}]", build.SIZE + index, one, two))
+        return found
+
+    def describe(self) -> str:
+        """One line: the time, the next instruction, the registers."""
+        pc = self._gb.cpu.pc
+        code = bytes(self.memory[(pc + index) & 0xFFFF] for index in range(LONGEST))
+        line = disassemble(code, pc, 1)[0]
+        waiting = " (halted)" if self._gb.cpu.halted else " (locked)" if self._gb.cpu.locked else ""
+        return f"{self.cycles:>10}  {line.data.hex(' ').upper():<8}  {line.text + waiting:<20}  {self.registers!r}"
+
+    def __repr__(self) -> str:
+        return f"<GameBoy {self.title!r}, {self.engine} engine, cycle {self.cycles:,}>"

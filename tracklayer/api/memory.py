@@ -1,0 +1,139 @@
+"""The guest's address space, looked at from outside.
+
+For:     reading and writing any address between two instructions, with no time passing.
+Not for: the CPU's own accesses, which take time and may be refused (machine/gb/memory.py).
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any, overload
+
+from tracklayer.machine.gb import dma, maps, memory, ppu, registers
+
+from .registers import fitting
+
+SPACE = 0x10000
+OAM = 0xFE00
+OAM_SIZE = 0xA0
+IO = 0xFF00
+HRAM = 0xFF80
+
+
+class Memory:
+    """Addresses 0000-FFFF of one console: `memory[0xC000]` is an int, `memory[0xC000:0xC010]` bytes.
+
+    A read gives what stands there now: of memory its contents, even while the PPU or a DMA keeps the CPU from it; of a
+    register what the CPU would read. It takes no time and changes nothing that the guest can feel. A write does what
+    the CPU's does (below 8000 it reaches the mapper, a register takes its value), takes no time, and is never refused.
+    In a region that belongs to Python both call its functions.
+    Errors: IndexError outside 0000-FFFF, ValueError where a value is no byte or the length of a slice does not fit.
+    """
+
+    __slots__ = ("_gb",)
+
+    def __init__(self, gb: Any) -> None:
+        self._gb = gb
+
+    def __len__(self) -> int:
+        return SPACE
+
+    @overload
+    def __getitem__(self, where: int) -> int: ...
+    @overload
+    def __getitem__(self, where: slice) -> bytes: ...
+    def __getitem__(self, where: int | slice) -> int | bytes:
+        if isinstance(where, slice):
+            addresses = _addresses(where)
+            return self._block(addresses) if addresses.step == 1 else bytes(self._peek(at) for at in addresses)
+        return self._peek(_address(where))
+
+    def __setitem__(self, where: int | slice, value: int | bytes | bytearray | memoryview) -> None:
+        if isinstance(where, slice):
+            addresses = _addresses(where)
+            if isinstance(value, int) or len(value) != len(addresses):
+                raise ValueError(f"these are {len(addresses)} addresses: give as many bytes")
+            for address, byte in zip(addresses, bytes(value), strict=True):
+                self._poke(address, byte)
+        elif not isinstance(value, int):
+            raise TypeError(f"one address takes an int, not {type(value).__name__}")
+        else:
+            self._poke(_address(where), fitting("a byte of memory", value, 0xFF))
+
+    def _block(self, addresses: range) -> bytes:
+        """Neighbouring addresses, a page at a time where a page is plain memory."""
+        pieces = []
+        address = addresses.start
+        while address < addresses.stop:
+            end = min((address | 0xFF) + 1, addresses.stop)
+            page = self._gb.host.memory_map[address >> 8]
+            if page and not self._gb.host.page_flags[address >> 8] & maps.COVERED:
+                start = ctypes.addressof(page.contents) + (address & 0xFF)
+                pieces.append(ctypes.string_at(start, end - address))
+            else:
+                pieces.append(bytes(self._peek(at) for at in range(address, end)))
+            address = end
+        return b"".join(pieces)
+
+    def _region(self, address: int) -> Any:
+        for index in range(self._gb.host.region_count):
+            region = self._gb.host.regions[index]
+            if region.first <= address <= region.last:
+                return region
+        return None
+
+    def _peek(self, address: int) -> int:
+        gb = self._gb
+        if gb.host.region_count and (region := self._region(address)) is not None:
+            return int(region.read(address)) & 0xFF
+        page = gb.host.memory_map[address >> 8]
+        if page:
+            return int(page[address & 0xFF])
+        if address >= HRAM:
+            return int(gb.hram[address & 0x7F])
+        if address >= IO:
+            return int(registers.read_io(gb, address))
+        if OAM <= address < OAM + OAM_SIZE:
+            dma.catch_up(gb)
+            return int(gb.oam[address - OAM])
+        return 0x00 if address >= OAM else 0xFF
+
+    def _poke(self, address: int, value: int) -> None:
+        gb = self._gb
+        if gb.host.region_count and (region := self._region(address)) is not None:
+            region.write(address, value)
+            return
+        page = gb.host.memory_map[address >> 8]
+        if address < 0x8000:
+            memory.write_mapper(gb, address, value)
+        elif OAM <= address < IO:
+            ppu.catch_up(gb)
+            dma.catch_up(gb)
+            if address < OAM + OAM_SIZE:
+                gb.oam[address - OAM] = value
+        elif IO <= address < HRAM or address == 0xFFFF:
+            registers.write_io(gb, address, value)
+        else:
+            if address >= HRAM:
+                gb.hram[address & 0x7F] = value
+            elif gb.host.page_flags[address >> 8] & maps.SLOW_WRITE:
+                memory.write_cart_ram(gb, address, value)
+            elif page:
+                ppu.catch_up(gb)  # lines that are due show what stood there until now
+                page[address & 0xFF] = value
+            memory.check_watch(gb, address)
+
+
+def _address(where: int) -> int:
+    if not 0 <= where < SPACE:
+        raise IndexError(f"{where:#x} is not an address: 0000-FFFF")
+    return where
+
+
+def _addresses(where: slice) -> range:
+    start = 0 if where.start is None else where.start
+    stop = SPACE if where.stop is None else where.stop
+    step = 1 if where.step is None else where.step
+    if not (0 <= start <= SPACE and 0 <= stop <= SPACE) or step <= 0:
+        raise IndexError("a slice of memory lies within 0000-FFFF and runs upwards")
+    return range(start, stop, step)

@@ -1,0 +1,43 @@
+"""Pictures: the four shades as colours, as PNG files, and read back for comparison.
+
+Both NumPy and Pillow are imported only by the functions that need them: a console that runs without being looked at
+pays for neither.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy
+    from numpy.typing import NDArray
+
+WIDTH = 160
+HEIGHT = 144
+
+# Shade 0 is the lightest. Evenly spaced greys: the convention of the test programs' pictures.
+GREYS = ((0xFF, 0xFF, 0xFF), (0xAA, 0xAA, 0xAA), (0x55, 0x55, 0x55), (0x00, 0x00, 0x00))
+
+
+def to_rgb(shades: NDArray[numpy.uint8]) -> NDArray[numpy.uint8]:
+    """The colours of an array of shades 0 to 3: the same shape with a last axis of three more, uint8."""
+    import numpy
+
+    return numpy.array(GREYS, numpy.uint8)[shades]
+
+
+def save_png(picture: NDArray[numpy.uint8], path: str | os.PathLike[str]) -> None:
+    """Write an RGB picture, shape (height, width, 3), as a PNG file. Errors: OSError."""
+    from PIL import Image
+
+    Image.fromarray(picture).save(path, format="PNG")
+
+
+def load_picture(source: Any) -> NDArray[numpy.uint8]:
+    """An RGB picture, shape (height, width, 3), from a file or file object. Errors: OSError, where it is none."""
+    import numpy
+    from PIL import Image
+
+    with Image.open(source) as picture:
+        return numpy.asarray(picture.convert("RGB"), numpy.uint8)

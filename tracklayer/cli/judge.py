@@ -1,0 +1,157 @@
+"""`tracklayer judge`: the test programs of a manifest, run and judged on every core.
+
+What can be wrong with one program (a missing file, an error of ours, even a crashed process) is that program's verdict;
+the others are judged all the same.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections import Counter
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .commands import MODELS, engine_option, print_json
+from .manifest import Library, Selection, Task, read_manifest
+from .workers import spread
+
+if TYPE_CHECKING:
+    from .ways import Verdict
+
+BUILT = {"gb": ("dmg", "sm83")}  # models by system that there is a console for; sm83 is the bare processor
+
+
+class Judge:
+    """Runs one program after the other on one engine. Goes to worker processes, where it keeps its zip files open."""
+
+    def __init__(self, engine: str) -> None:
+        self.engine = engine
+        self.libraries: dict[str, Library] = {}
+
+    def __call__(self, task: Task) -> dict[str, Any]:
+        """Run one program and say what came of it, as an entry of the JSON output."""
+        start = time.perf_counter()
+        verdict = self.verdict(task)
+        return result(task, self.engine, verdict, time.perf_counter() - start)
+
+    def verdict(self, task: Task) -> Verdict:
+        from .ways import WAYS, Program, Verdict
+
+        if task.system not in BUILT:
+            return Verdict("unjudged", f"system {task.system} not built yet")
+        if task.model not in BUILT[task.system]:
+            return Verdict("unjudged", f"model {task.model} not built yet")
+        if task.how["how"] not in WAYS:
+            return Verdict("unjudged", f"no way of judging by {task.how['how']}")
+        library = self.libraries.setdefault(task.folder, Library(task.folder))
+        try:
+            return WAYS[task.how["how"]](Program(task, self.engine, library))
+        except Exception as error:  # whatever happens to one program is its verdict, and the next one is judged
+            return Verdict("fail", f"{type(error).__name__}: {error}")
+
+
+def result(task: Task, engine: str, verdict: Verdict, seconds: float) -> dict[str, Any]:
+    return {
+        "path": task.path,
+        "suite": task.suite,
+        "model": task.model,
+        "engine": engine,
+        "verdict": verdict.verdict,
+        "reason": verdict.reason,
+        "seconds": round(seconds, 4),
+    }
+
+
+def died(engine: str, task: Task, code: int) -> dict[str, Any]:
+    """The verdict on a program whose worker process ended under it."""
+    from .ways import Verdict
+
+    how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
+    return result(task, engine, Verdict("fail", f"the process that ran it died: {how}"), 0.0)
+
+
+@click.command()
+@click.argument("manifest", type=click.Path(path_type=Path))
+@click.option("--system", help="Only programs for this system: gb, gba, nds.")
+@click.option("--suite", help="Only programs of this suite.")
+@click.option("--model", type=click.Choice(MODELS), help="Only results meant for this model.")
+@click.option("--path", "glob", metavar="GLOB", help="Only programs whose path matches, as in '*/acceptance/*'.")
+@engine_option()
+@click.option(
+    "--jobs", type=click.IntRange(min=1), default=None, help="Processes to spread over.  [default: all cores]"
+)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON document instead of tables.")
+def judge(
+    manifest: Path,
+    system: str | None,
+    suite: str | None,
+    model: str | None,
+    glob: str | None,
+    engine: str,
+    jobs: int | None,
+    as_json: bool,
+) -> None:
+    """Run the test programs that MANIFEST lists and judge each by the way that its entry names.
+
+    A program is run once for each model that its result is meant for. The exit status is 0 if nothing failed.
+    """
+    from tracklayer.api.engines import make_engine
+
+    tasks = read_manifest(manifest, Selection(system, suite, model, glob))
+    if not tasks:
+        raise click.ClickException("no program of the manifest was asked for")
+    make_engine(engine)  # builds it once, before the workers want it
+    jobs = jobs or os.cpu_count() or 1
+    results = _run_all(tasks, engine, jobs, quiet=as_json)
+    if as_json:
+        print_json({"results": results})
+    else:
+        _show(results)
+    sys.exit(1 if any(entry["verdict"] == "fail" for entry in results) else 0)
+
+
+def _run_all(tasks: list[Task], engine: str, jobs: int, quiet: bool) -> list[dict[str, Any]]:
+    """The results in the manifest's order, with a progress bar on a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    found: dict[int, dict[str, Any]] = {}
+    terminal = Console(stderr=True)
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[failed]} failed"))
+    with Progress(*columns, console=terminal, disable=not terminal.is_terminal) as progress:
+        bar = progress.add_task("", total=len(tasks), failed=0)
+        failed = 0
+        for index, entry in spread(Judge(engine), tasks, jobs, partial(died, engine)):
+            found[index] = entry
+            failed += entry["verdict"] == "fail"
+            progress.update(bar, advance=1, failed=failed)
+    return [found[index] for index in range(len(tasks))]
+
+
+def _show(results: list[dict[str, Any]]) -> None:
+    """A table with a line for each suite and model, then every failure with its reason."""
+    from rich.console import Console
+    from rich.table import Table
+
+    terminal = Console()
+    counts: dict[tuple[str, str], Counter[str]] = {}
+    for entry in results:
+        counts.setdefault((entry["suite"], entry["model"]), Counter())[entry["verdict"]] += 1
+    table = Table("suite", "model", show_footer=True)
+    for name in ("pass", "fail", "unjudged"):
+        table.add_column(name, justify="right", footer=str(sum(count[name] for count in counts.values())))
+    for (suite, model), count in sorted(counts.items()):
+        table.add_row(suite, model, *(str(count[name] or "") for name in ("pass", "fail", "unjudged")))
+    terminal.print(table)
+    for entry in results:
+        if entry["verdict"] == "fail":
+            click.echo(f"FAIL {entry['path']} ({entry['model']}): {entry['reason']}")
+    reasons = Counter(entry["reason"] for entry in results if entry["verdict"] == "unjudged")
+    for reason, number in reasons.most_common():
+        click.echo(f"unjudged {number}: {reason}")

@@ -1,0 +1,152 @@
+"""`tracklayer run`: a cartridge for some time, and what came out.
+
+Starting counts here: nothing is imported before the first guest instruction that this path does not need.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from tracklayer.api.gameboy import CYCLES_PER_FRAME, CYCLES_PER_SECOND, GameBoy
+
+from .commands import MODELS, engine_option, print_json, shown
+from .progress import building
+
+if TYPE_CHECKING:
+    from tracklayer.api.engines import Progress
+
+DEFAULT_SECONDS = 10.0
+HELD_FRAMES = 6
+
+
+class Press(NamedTuple):
+    """A button goes down or up at the start of a frame."""
+
+    frame: int
+    button: str
+    down: bool
+
+
+def parse_presses(script: str) -> list[Press]:
+    """A button script in order of time.
+
+    `60:start,120:right*30` holds START for 6 frames from frame 60 on, and RIGHT for 30 from frame 120 on.
+
+    Errors: click.BadParameter, which names the part that is wrong.
+    """
+    from tracklayer.api.gameboy import BUTTONS
+
+    presses = []
+    for part in filter(None, (piece.strip() for piece in script.split(","))):
+        frame, _, rest = part.partition(":")
+        button, _, held = rest.partition("*")
+        if not frame.isdecimal() or button.lower() not in BUTTONS or (held and not held.isdecimal()):
+            raise click.BadParameter(
+                f"{part!r} is not FRAME:BUTTON or FRAME:BUTTON*FRAMES; buttons: {', '.join(BUTTONS)}"
+            )
+        last = int(frame) + (int(held) if held else HELD_FRAMES)
+        presses += [Press(int(frame), button.lower(), True), Press(last, button.lower(), False)]
+    return sorted(presses)
+
+
+def start(rom: str, engine: str, model: str, quiet: bool) -> GameBoy:
+    """A console for a command, with progress shown while an engine is built for the first time."""
+    progress: Progress | None = None if quiet else building()
+    console = GameBoy(rom, engine=engine, model=model, progress=progress)
+    for warning in () if quiet else console.warnings:
+        click.echo(f"{rom}: {warning}", err=True)
+    return console
+
+
+@click.command()
+@click.argument("rom")
+@engine_option()
+@click.option("--model", type=click.Choice(MODELS), default="dmg", show_default=True, help="Which console.")
+@click.option("--frames", type=click.IntRange(min=0), help="Run for so many frames of 70,224 cycles.")
+@click.option("--seconds", type=click.FloatRange(min=0), help="Run for so much guest time.  [default: 10]")
+@click.option(
+    "--until-serial", metavar="TEXT", help="Stop once TEXT was sent on the serial port; failure if it never is."
+)
+@click.option("--screenshot", type=click.Path(dir_okay=False), metavar="FILE.png", help="Write the last picture there.")
+@click.option("--serial", is_flag=True, help="Print what was sent on the serial port.")
+@click.option(
+    "--buttons", metavar="SCRIPT", default="", help="Presses, as in '60:start,120:right*30' (frame, frames held)."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON document.")
+def run(
+    rom: str,
+    engine: str,
+    model: str,
+    frames: int | None,
+    seconds: float | None,
+    until_serial: str | None,
+    screenshot: str | None,
+    serial: bool,
+    buttons: str,
+    as_json: bool,
+) -> None:
+    """Run ROM for some time, without a window, as fast as the host can, and show what came out.
+
+    ROM is a file, FILE.zip::MEMBER, or the word demo. The exit status is 0 if the run ended as asked: with
+    --until-serial, only if the text was sent in time.
+    """
+    if frames is not None and seconds is not None:
+        raise click.UsageError("give --frames or --seconds, not both")
+    presses = parse_presses(buttons)
+    limit = frames * CYCLES_PER_FRAME if frames is not None else int((seconds or 0.0) * CYCLES_PER_SECOND)
+    if frames is None and seconds is None:
+        limit = int(DEFAULT_SECONDS * CYCLES_PER_SECOND)
+    console = start(rom, engine, model, quiet=as_json)
+    wanted = until_serial.encode() if until_serial is not None else None
+    begin = time.perf_counter()
+    found = _run(console, limit, wanted, presses, drawn=screenshot is not None or as_json)
+    host_seconds = time.perf_counter() - begin
+    if screenshot is not None:
+        console.save_screenshot(screenshot)
+    if as_json:
+        print_json({"rom": rom, **outcome(console, host_seconds), "found": found})
+    else:
+        if serial:
+            click.echo(shown(console.serial))
+        guest = console.cycles / CYCLES_PER_SECOND
+        rate = console.instructions / host_seconds / 1e6 if host_seconds else 0.0
+        click.echo(
+            f"{guest:.2f} guest seconds, {console.frames} frames, {console.instructions:,} instructions in"
+            f" {host_seconds:.3f} s on the {engine} engine: {rate:,.1f} MIPS, {guest / max(host_seconds, 1e-9):,.1f}x",
+            err=serial,
+        )
+    if found is False:
+        if not as_json:
+            click.echo(f"{until_serial!r} was not sent", err=True)
+        sys.exit(1)
+
+
+def outcome(console: GameBoy, host_seconds: float) -> dict[str, Any]:
+    """What a run came to, as `--json` prints it."""
+    return {
+        "engine": console.engine,
+        "model": console.model,
+        "frames": console.frames,
+        "cycles": console.cycles,
+        "instructions": console.instructions,
+        "host_seconds": round(host_seconds, 6),
+        "serial": shown(console.serial),
+        "picture": console.picture_hash(),
+    }
+
+
+def _run(console: GameBoy, limit: int, wanted: bytes | None, presses: list[Press], drawn: bool) -> bool | None:
+    """Run to the limit, with buttons pressed on the way. Returns whether the wanted text was sent; None if none was."""
+    for frame, button, down in [*presses, Press(limit // CYCLES_PER_FRAME + 1, "", False)]:
+        end = min(limit, frame * CYCLES_PER_FRAME)
+        if wanted is None:
+            console.run(cycles=max(0, end - console.cycles), render=drawn)
+        elif console.run_until_serial(wanted, cycles=max(0, end - console.cycles), render=drawn):
+            return True
+        if end < limit and button:
+            console.button(button, down)
+    return None if wanted is None else False
