@@ -6,6 +6,7 @@ Not for: how an engine works (machine/gb/reference.py, translate/).
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -34,6 +35,10 @@ class Engine(Protocol):
         """Get a new console ready to be run by this engine."""
         ...
 
+    def changed(self, console: Any) -> None:
+        """The console's hooks or regions, or its whole state, are others than before."""
+        ...
+
     def run(self, console: Any) -> None:
         """Run until `clock.stop` is set, `ports.failed` is, or `on_hook` returned 1."""
         ...
@@ -46,6 +51,9 @@ class Reference:
 
     def attach(self, console: Any, on_hook: OnHook) -> None:
         console.__dict__["on_hook"] = on_hook
+
+    def changed(self, console: Any) -> None:
+        pass
 
     def run(self, console: Any) -> None:
         clock, cpu, ports = console.clock, console.cpu, console.host.ports
@@ -62,6 +70,17 @@ class Reference:
             clock.instructions += 1
 
 
+class _Made:
+    """The engines that this process has made. Generated code is a resource of the process: made once, shared by all consoles."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.engines: dict[str, Engine] = {}
+
+
+_MADE = _Made()
+
+
 def make_engine(name: str, progress: Progress | None = None) -> Engine:
     """The engine of this name. The first call may build it, which `progress` is told of.
 
@@ -71,7 +90,26 @@ def make_engine(name: str, progress: Progress | None = None) -> Engine:
         raise EngineError(f"there is no engine {name!r}; there are {', '.join(ENGINES)}")
     if name == "reference":
         return Reference()
-    raise EngineError(f"the {name} engine is not built yet; reference is")
+    with _MADE.lock:
+        engine = _MADE.engines.get(name)
+        if engine is None:
+            engine = _MADE.engines[name] = _make(name, progress)
+        return engine
+
+
+def _make(name: str, progress: Progress | None) -> Engine:
+    from .guests import GameBoyGuest
+
+    try:
+        if name == "interpreter":
+            from ..translate.engine import Interpreter
+
+            return Interpreter(GameBoyGuest, progress)
+        from ..translate.translator import TranslatedEngine
+
+        return TranslatedEngine(GameBoyGuest, progress)
+    except OSError as error:
+        raise EngineError(f"the {name} engine cannot be had here: {error}. The reference engine needs no generated code") from error
 
 
 def make_stepper(name: str, context: type[Any]) -> Callable[[Any], None]:

@@ -377,6 +377,7 @@ class GameBoy:
         hook = Hook(self, address, function)
         self._hooks[address] = (*self._hooks.get(address, ()), hook)
         build.set_hook(gb, address, True)
+        self._engine.changed(gb)
         return hook
 
     def _drop_hook(self, hook: Hook) -> None:
@@ -388,6 +389,7 @@ class GameBoy:
         else:
             del self._hooks[hook.address]
             build.set_hook(gb, hook.address, False)
+            self._engine.changed(gb)
 
     def _on_hook(self, address: int) -> int:
         """Call the hooks of an address. Returns 1 where another instruction than the one there comes next."""
@@ -424,12 +426,16 @@ class GameBoy:
         """
         if not callable(read) or not callable(write):
             raise TypeError("a region takes two callables: read(address) and write(address, value)")
-        return Region(self, first, last, build.add_region(self._here(), first, last, read, write))
+        gb = self._here()
+        region = Region(self, first, last, build.add_region(gb, first, last, read, write))
+        self._engine.changed(gb)
+        return region
 
     def _drop_region(self, region: Region) -> None:
         self._here()
         self._retired.append(region)  # its functions may be running just now
         region._remove()
+        self._engine.changed(self._gb)
 
     # ------------------------------------------------------------------ states
 
@@ -445,6 +451,7 @@ class GameBoy:
         self._enter()
         try:
             build.restore(self._gb, bytes(data))
+            self._engine.changed(self._gb)
             self._passed = (-1, -1)
         except ValueError as error:
             raise StateError(str(error)) from None
@@ -456,6 +463,7 @@ class GameBoy:
         other = GameBoy.__new__(GameBoy)
         other._set_up(self._cartridge, self._engine, self._model)
         build.restore(other._gb, build.save(self._here()))
+        other._engine.changed(other._gb)
         other._sent += self._sent
         return other
 

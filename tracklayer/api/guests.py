@@ -6,12 +6,15 @@ Not for: making engines (engines.py).
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any
 
 from ..cpu.sm83.execute import FORMS, FORMS_CB, NOTHING, PREFIX, execute, execute_cb, fetch_opcode
 from ..cpu.sm83.operands import next_byte
 from ..cpu.sm83.timing import best_cycles
-from ..lang import go, typed, u8, u16
+from ..lang import address_of, consult, go, null, typed, u1, u8, u16, u64, unlikely
+from ..machine.gb.console import GB
+from ..machine.gb.maps import COVERED, ECHO, ROM_HIGH, VRAM, WRAM
 from ..translate.guest import Guest
 from ..translate.stencils import ABSOLUTE, BRANCHES, BYTE, FALLS, LEAVES, NO_OPERAND, RELATIVE, WORD, Described
 
@@ -115,3 +118,83 @@ class Sm83Guest(Guest):
     def unfetch(context: Any) -> None:
         context.clock.left += 4
         context.cpu.pc = u16(context.cpu.pc - 1)
+
+
+class GameBoyGuest(Sm83Guest):
+    """The Game Boy. Code in ROM and work RAM is translated; what runs from anywhere else is left to the interpreter."""
+
+    name = "gb"
+    context = GB
+
+    @staticmethod
+    @typed
+    def hook(context: GB) -> u1:
+        pc = context.cpu.pc
+        if unlikely(context.hooked(pc)):
+            return call_hook(context, pc)
+        return 0
+
+    @staticmethod
+    @typed
+    def hooked(context: GB, address: u16) -> u1:
+        return context.hooked(address)
+
+    @staticmethod
+    @typed
+    def code_memory(context: GB, address: u16) -> Any:
+        page = address >> 8
+        memory = context.host.memory_map[page]
+        if page < VRAM:
+            # Bank 0 may stand in the upper half too, or another in the lower; translated code knows one address of itself.
+            low = u64(address_of(memory) - address_of(context.host.rom)) < 0x4000
+            if low != (page < ROM_HIGH):
+                memory = null(u8)
+        elif page < WRAM or page >= ECHO:
+            memory = null(u8)
+        if context.dma.blocking or context.host.page_flags[page] & COVERED:
+            memory = null(u8)
+        return memory
+
+    @staticmethod
+    @typed
+    def window(address: u16) -> u8:
+        return address >> 14
+
+    @staticmethod
+    @typed
+    def watch(context: GB, first: u16, last: u16) -> None:
+        line: u16 = first >> 4
+        while line <= last >> 4:
+            context.watch(u16(line << 4))
+            line = u16(line + 1)
+
+    @staticmethod
+    @typed
+    def written_lines(context: GB) -> u8:
+        return u8(min(context.host.dirty_count, len(context.host.dirty) + 1))
+
+    @staticmethod
+    @typed
+    def written_line(context: GB, index: u8) -> u16:
+        return context.host.dirty[index & 15]
+
+    @staticmethod
+    @typed
+    def forget_written(context: GB) -> None:
+        context.host.dirty_count = 0
+        context.host.code_dirty = 0
+
+    @staticmethod
+    def rom_of(console: Any) -> tuple[int, int]:
+        cartridge = console.__dict__["cartridge"]
+        return ctypes.addressof(cartridge.buffer), len(cartridge.rom)
+
+    @staticmethod
+    def has_hooks(console: Any) -> bool:
+        return any(console.host.hook_bits) or console.host.region_count > 0
+
+
+@typed(cold=True)
+def call_hook(gb: GB, address: u16) -> u1:
+    """Ask Python before the instruction at `address`. Returns 1 where the engine must return first."""
+    return consult(gb.host.ports, gb.host.engine.on_hook, 1, address) != 0

@@ -192,6 +192,14 @@ class Calls(Expressions):
         return Pointer("null", element.value)
 
     def _ask(self, state: State, host: Value, function: Value, default: Value, *arguments: Value) -> Value:
+        return self._ask_python(state, False, host, function, default, arguments)
+
+    def _consult(self, state: State, host: Value, function: Value, default: Value, *arguments: Value) -> Value:
+        return self._ask_python(state, True, host, function, default, arguments)
+
+    def _ask_python(
+        self, state: State, changes: bool, host: Value, function: Value, default: Value, arguments: tuple[Value, ...]
+    ) -> Value:
         """A call of a Python callable through the program's host glue."""
         if not isinstance(function, Pointer) or not isinstance(host, Ref):
             raise Refusal("ask() takes a Host, an Object field, a default and integers")
@@ -200,7 +208,7 @@ class Calls(Expressions):
             where = self.arith.op(state.block, f"getelementptr inbounds i64, ptr {slots}, i64 {index}")
             state.block.lines.append(f"  store i64 {self.arith.operand(state.block, argument, 64)}, ptr {where}")
         fallback = self.arith.operand(state.block, default, 64)
-        return self.program.host_call(self, state, host, function.name, fallback, len(arguments), slots)
+        return self.program.host_call(self, state, host, function.name, fallback, len(arguments), slots, changes)
 
     def _tell(self, state: State, host: Value, function: Value) -> Value:
         if not isinstance(function, Pointer) or not isinstance(host, Ref):
@@ -294,6 +302,7 @@ INTRINSICS: dict[Any, Callable[..., Value | None]] = {
     lang.pointer: Calls._pointer,
     lang.null: Calls._null,
     lang.ask: Calls._ask,
+    lang.consult: Calls._consult,
     lang.tell: Calls._tell,
     lang.unlikely: Calls._unlikely,
     lang.address_of: Calls._address_of,

@@ -49,14 +49,14 @@ class Program:
 
     convention: which fields of the context handlers hold in registers. intrinsics: further functions that the walker calls while
     compiling: `f(walker, state, *values)` returns a value, or None where control does not come back.
-    cold_leaves: called for every call of a cold function in a handler, in place of the call (a translator leaves translated code there).
+    leaves: called in place of every call of an outlined function in a handler: a translator leaves translated code there.
     """
 
     def __init__(self, convention: Convention | None = None, intrinsics: dict[Any, Intrinsic] | None = None) -> None:
         self.module = Module()
         self.convention = convention
         self.intrinsics = intrinsics or {}
-        self.cold_leaves: Callable[[Walker, State], None] | None = None
+        self.leaves: Callable[[Walker, State], None] | None = None
         self.entries: list[str] = []
         self._outlined: dict[tuple[Any, ...], Outlined] = {}
         self._names: set[str] = set()
@@ -171,8 +171,8 @@ class Program:
     def outlined_call(self, walker: Walker, info: FunctionInfo, values: dict[str, Value], state: State) -> list[Path]:
         """Call an outlined function; compile it first where this set of known arguments is new."""
         assert info.typed is not None
-        if info.typed.cold and walker.holds and self.cold_leaves is not None:
-            self.cold_leaves(walker, state)
+        if walker.holds and self.leaves is not None:
+            self.leaves(walker, state)
             return []
         key: list[Any] = [info.function]
         passed: list[tuple[str, Any, Value]] = []
@@ -235,7 +235,7 @@ class Program:
             else:
                 width = 32 if kind.bits <= 32 else 64
                 arguments.append(f"i{width} {walker.arith.operand(state.block, value, width)}")
-        before = self.before_call(walker, state, target.effects)
+        self.before_call(walker, state, target.effects)
         kind_text = _result_type(info)
         call = f"call {target.convention} {kind_text} @{target.name}({', '.join(arguments)})"
         if kind_text == "void":
@@ -244,7 +244,7 @@ class Program:
         else:
             name = walker.arith.op(state.block, call)
             result = self._unpack(walker, state, info, name)
-        self.after_call(walker, state, target.effects, before)
+        self.after_call(walker, state, target.effects)
         return result
 
     def _unpack(self, walker: Walker, state: State, info: FunctionInfo, name: str) -> Value:
@@ -266,7 +266,7 @@ class Program:
         else:
             walker.effects.include(effects)
 
-    def after_call(self, walker: Walker, state: State, effects: Effects, _: None) -> None:
+    def after_call(self, walker: Walker, state: State, effects: Effects) -> None:
         """What the callee may have written is read again."""
         if walker.holds:
             walker.forget(state, "%context", effects.writes)
@@ -282,16 +282,19 @@ class Program:
 
     # ------------------------------------------------------------------ Python
 
-    def host_call(self, walker: Walker, state: State, host: Ref, function: str, default: str, count: int, slots: str) -> Value:
-        """Emit `ask`: the glue whose address the Host holds does the work (see native/glue.py)."""
+    def host_call(
+        self, walker: Walker, state: State, host: Ref, function: str, default: str, count: int, slots: str, changes: bool
+    ) -> Value:
+        """Emit `ask`, or with `changes` `consult`: the glue whose address the Host holds does the work (glue.py)."""
         everything = set(self.convention.by_offset) if self.convention else set()
-        effects = Effects(reads=everything)
+        effects = Effects(everything, everything if changes else None)
         self.before_call(walker, state, effects)
         glue = self._glue(walker, state, host, "ask_entry")
         name = walker.arith.op(
             state.block,
             f"call i64 {glue}(ptr {walker.address(state, host)}, ptr {function}, i64 {default}, i64 {count}, ptr {slots})",
         )
+        self.after_call(walker, state, effects)
         return Int(name, 64, -(1 << 63), (1 << 63) - 1)
 
     def host_tell(self, walker: Walker, state: State, host: Ref, function: str) -> None:
@@ -301,7 +304,7 @@ class Program:
         self.before_call(walker, state, effects)
         glue = self._glue(walker, state, host, "tell_entry")
         state.block.lines.append(f"  call void {glue}(ptr {walker.address(state, host)}, ptr {function})")
-        self.after_call(walker, state, effects, None)
+        self.after_call(walker, state, effects)
 
     def _glue(self, walker: Walker, state: State, host: Ref, name: str) -> str:
         place = Ref(host.base, host.offset + layout(Host)[name].offset, layout(Host)[name].type, False)

@@ -6,7 +6,7 @@ Not for: making the code (compiler/, translate/), or the guest's registers.
 
 from __future__ import annotations
 
-from tracklayer.lang import Ptr, struct, u8
+from tracklayer.lang import Object, Ptr, struct, u8
 
 
 @struct
@@ -37,5 +37,7 @@ class EngineHost:
     """The code of each block in the cache that consoles share, or what makes it."""
     own_slots: Ptr[Ptr[u8]]
     """The same for blocks made from this console's own memory."""
+    on_hook: Object
+    """Called with the address of a hooked instruction before that executes; returns 1 where the engine must return first."""
     translator: Ptr[u8]
     """What the translator keeps for this console (a struct of translate/)."""

@@ -73,6 +73,7 @@ class Host:
 def ask(host: Host, function: Any, default: int, *arguments: int) -> i64:
     """Call a Python callable with exact integers; the integer it returns.
 
+    The callable may look at everything, but of the context it may change memory only, not registers: see `consult`.
     An exception does not pass through: it is kept in `host.error`, `host.failed` becomes 1, and `default` is the result;
     until somebody takes the error, further calls return their `default` and call nothing. So a guest instruction
     always ends whole, and whoever runs the program raises the error between two instructions.
@@ -91,6 +92,11 @@ def ask(host: Host, function: Any, default: int, *arguments: int) -> i64:
         host.error = error
         host.failed = 1
         return default
+
+
+def consult(host: Host, function: Any, default: int, *arguments: int) -> i64:
+    """`ask`, of a callable that may change anything in the context while it runs: registers too."""
+    return ask(host, function, default, *arguments)
 
 
 def tell(host: Host, function: Any) -> None:

@@ -20,7 +20,7 @@ from .guest import Guest
 PACKAGE = Path(__file__).resolve().parent.parent
 SOURCES = tuple(PACKAGE / room for room in ("lang", "compiler", "isa", "cpu", "machine", "translate", "api"))
 
-Progress = Callable[[str], None]
+Progress = Callable[[str, int, int], None]
 
 
 def python_table() -> Any:
@@ -37,6 +37,7 @@ class Interpreter:
     """T0 for one guest. Errors: RuntimeError, OSError where code cannot be compiled or placed."""
 
     name = "interpreter"
+    parts = 1
 
     def __init__(self, guest: type[Guest], progress: Progress | None = None) -> None:
         self.guest = guest
@@ -51,11 +52,11 @@ class Interpreter:
         from .interpreter import interpreter_program
 
         if progress:
-            progress(f"compiling the interpreter of {self.guest.name} (once; kept on disk)")
+            progress("compiling the interpreter", 0, self.parts)
         return emit(interpreter_program(self.guest).render())
 
-    def attach(self, console: Any) -> None:
-        """Wire a console to this engine's code."""
+    def attach(self, console: Any, on_hook: Any = None) -> None:
+        """Wire a console to this engine's code. on_hook: called with the address of a hooked instruction."""
         engine = self.guest.engine(console)
         host = self.guest.host(console)
         table = ctypes.cast(self.table, type(engine.interpret))
@@ -65,9 +66,13 @@ class Interpreter:
             setattr(engine, name, code_pointer(self.code[name]))
         engine.unmapped = engine.single
         engine.back = code_pointer(self.code["dispatch"])
+        engine.on_hook = on_hook
         host.ask_entry = code_pointer(self.code["ask"])
         host.tell_entry = code_pointer(self.code["tell"])
         host.python = ctypes.cast(self.api, ctypes.POINTER(ctypes.c_uint64))
+
+    def changed(self, console: Any) -> None:
+        """The console's hooks or regions, or its whole state, are others than before."""
 
     def run(self, console: Any) -> None:
         """Run until `clock.stop` is set. The GIL is given up meanwhile."""

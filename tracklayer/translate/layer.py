@@ -32,6 +32,8 @@ ROOM = 16384
 THRASH = 24
 """A line of 16 bytes that was written over so often while code from it was translated stays with the interpreter."""
 LINES = 2048
+MOST_LINES = 16
+"""More written lines than that at once, and every block is dropped."""
 
 
 @struct
@@ -387,15 +389,18 @@ def drop(context: Any, guest: Any) -> None:
     number: u32 = 1
     while number < cache[0].count:
         first, last = cache[0].first[number], cache[0].last[number]
+        if lines > MOST_LINES:
+            cache[0].slots[number] = it.make
+            first = 0xFFFF
         line: u8 = 0
-        while line < lines:
+        while line < lines and line < MOST_LINES:
             written = guest.written_line(context, line)
             if first <= (written | 15) and last >= (written & 0xFFF0):
                 cache[0].slots[number] = it.make
             line = u8(line + 1)
         number = u32(number + 1)
-    line = 0
-    while line < lines:
+    line: u8 = 0
+    while line < lines and line < MOST_LINES:
         at = (guest.written_line(context, line) >> 4) & (LINES - 1)
         if it.drops[at] < THRASH:
             it.drops[at] += 1

@@ -5,7 +5,7 @@ Not for:   laying them (layer.py).
 Invariant: a stencil leaves by one of its holes only: to the next instruction, by a slot to another block, to `lookup` with
            the target in PC, to `dispatch`, or, before it has changed anything, to the interpreter.
 
-A stencil handles only accesses to plain memory. At the first call of a cold function it leaves, with the registers as they
+A stencil handles only accesses to plain memory. At the first call of an outlined function it leaves, with the registers as they
 were when the instruction began, to a stub that has the interpreter run the instruction: what was written to plain memory until then
 is written again with the same values.
 """
@@ -206,7 +206,7 @@ class StencilCompiler:
             {**CONTROL, went: self._went, hole: self._hole, leave: self._leave, hole_pointer: self._hole_pointer,
              set_pc: self._set_pc, operand_hole: self._operand_hole},
         )  # fmt: skip
-        self.program.cold_leaves = self._cold
+        self.program.leaves = self._cold
         for name, (_, below) in HOLES.items():
             if below:
                 reference = self.program.module.metadata_node(f"!{{i64 0, i64 {below}}}")

@@ -76,6 +76,7 @@ class TranslatedEngine(Interpreter):
     """T0 and T1 for one guest."""
 
     name = "translated"
+    parts = 3
 
     def __init__(self, guest: type[Guest], progress: Progress | None = None) -> None:
         super().__init__(guest, progress)
@@ -93,7 +94,7 @@ class TranslatedEngine(Interpreter):
         from ..compiler.backend import emit
 
         if progress:
-            progress(f"compiling the stencils of {self.guest.name} (once; kept on disk)")
+            progress("compiling the stencils", 1, self.parts)
         return emit(StencilCompiler(self.guest).build().render())
 
     def _build_layer(self, progress: Progress | None) -> bytes:
@@ -101,16 +102,26 @@ class TranslatedEngine(Interpreter):
         from .layer import layer_program
 
         if progress:
-            progress(f"compiling the translator of {self.guest.name} (once; kept on disk)")
+            progress("compiling the translator", 2, self.parts)
         return emit(layer_program(self.guest).render())
 
-    def attach(self, console: Any) -> None:
-        super().attach(console)
+    def attach(self, console: Any, on_hook: Any = None) -> None:
+        super().attach(console, on_hook)
         engine = self.guest.engine(console)
         for name in ("lookup", "short", "again", "boundary"):
             setattr(engine, name, code_pointer(self.layer[name]))
         engine.unmapped = code_pointer(self.layer["lookup"])
         engine.dispatch = ctypes.cast(self.redirects, type(engine.dispatch))
+        console.retired = []
+        self._wire(console)
+
+    def changed(self, console: Any) -> None:
+        """Translated code is made anew. What was in use stays until the run ends: this may be called from a hook."""
+        console.retired.append(console.translation)
+        self._wire(console)
+
+    def _wire(self, console: Any) -> None:
+        engine = self.guest.engine(console)
         state = Translator()
         state.table = ctypes.pointer(self.tables.table)
         shared = self._cache_for(console)
@@ -143,6 +154,7 @@ class TranslatedEngine(Interpreter):
         while True:
             super().run(console)
             if clock.stop != self.guest.stop_for_room:
+                console.retired.clear()
                 return
             clock.stop = 0
             _, shared, own = console.translation
