@@ -79,7 +79,7 @@ class Translator:
     shared: Ptr[Cache]
     own: Ptr[Cache]
     make: u64
-    single: u64
+    short: u64
     fill: Array[u64] = array(16)
     """What each kind of hole is filled with, while a stencil is laid."""
     opcodes: Array[u16] = array(64)
@@ -127,9 +127,9 @@ def lookup(context: Any, guest: Any) -> None:
                 else:
                     go(pointer_at(it.make, u8))
             else:
-                go(engine.single)
+                go(engine.short)
     else:
-        go(guest.engine(context).single)
+        go(guest.engine(context).short)
 
 
 @typed
@@ -189,7 +189,7 @@ def translate(context: Any, guest: Any) -> u64:
     it = translator(context, guest)
     pc = guest.pc_of(context)
     page = guest.code_memory(context, pc)
-    result: u64 = it.single
+    result: u64 = it.short
     if page:
         offset = u64(address_of(page) - it.shared[0].base)
         if offset < it.shared[0].size:
@@ -278,8 +278,8 @@ def lay(context: Any, guest: Any, cache: Ptr[Cache], offset: u64, pc: u16, numbe
         if flow == LEAVES:
             break
     if count == 0:
-        publish(pointer_at(u64(address_of(cache[0].slots) + 8 * number), u64), it.single)
-        return it.single
+        publish(pointer_at(u64(address_of(cache[0].slots) + 8 * number), u64), it.short)
+        return it.short
     start = cache[0].next
     if flow != LEAVES:
         size = u32(size + stencils[guest.handlers + ON].size)

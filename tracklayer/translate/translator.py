@@ -128,7 +128,7 @@ class TranslatedEngine(Interpreter):
         own = self._cache(ctypes.addressof(console), ctypes.sizeof(console), 4096, OWN_CHUNK, True)
         state.shared = ctypes.pointer(shared.cache)
         state.own = ctypes.pointer(own.cache)
-        state.make, state.single = self.layer["make"], self.code["single"]
+        state.make, state.short = self.layer["make"], self.layer["short"]
         engine.slots = ctypes.cast(shared.cache.slots, type(engine.slots))
         engine.own_slots = ctypes.cast(own.cache.slots, type(engine.own_slots))
         engine.translator = ctypes.cast(ctypes.pointer(state), type(engine.translator))
