@@ -84,12 +84,6 @@ class Clock:
             self.deadline = self.now()
             self.left = 0
 
-    @typed
-    def skip(self) -> None:
-        """Let time pass in whole M-cycles until the deadline, with nobody executing."""
-        if self.left > 0:
-            self.left -= (self.left + 3) & ~3
-
 
 def reset(clock: Clock) -> None:
     """Cancel every event. A new clock stands at time 0."""

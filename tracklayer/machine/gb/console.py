@@ -2,9 +2,10 @@
 
 For:       the root struct GB; the bus that the CPU speaks to; what happens between two instructions.
 Not for:   any device by itself; engines, which run the CPU against this.
-Invariant: an M-cycle is spent before its access happens, and only here: `clock.left -= 4`, then the access, at the
-           new now. Between two instructions the engine calls `boundary` if `clock.left <= 0`, and returns if
-           `clock.stop` is set then.
+Invariant: an access happens when its M-cycle begins, and here alone: first the access, at `clock.now()`, then
+           `clock.left -= 4`. The CPU looks for interrupts when its last M-cycle is over, so it takes a request that the
+           same instruction could not yet read in IF. Proof: gbmicrotest hblank_int_scx0_if_a to _d.
+           Between two instructions the engine calls `boundary` if `clock.left <= 0`, and returns if `clock.stop` is set.
 """
 
 from __future__ import annotations
@@ -28,6 +29,12 @@ from .ppu import Picture, Ppu
 from .serial import Serial
 from .sound import Sound
 from .timer import Timer
+
+
+HALT_LATENCY = 2
+"""A request wakes the CPU from HALT only if it came so many T-cycles before an M-cycle's end.
+
+Proof: gbmicrotest int_hblank_halt_scx0 to _scx7, against int_hblank_nops_scx0 to _scx7."""
 
 
 @dataclass(frozen=True)
@@ -75,18 +82,20 @@ class GB:
     @typed
     def read(self, address: u16) -> u8:
         """One M-cycle: read a byte of data."""
-        self.clock.left -= 4
         page = self.host.read_map[address >> 8]
         if page:
+            self.clock.left -= 4
             return page[address & 0xFF]
         if address >= 0xFF80:
+            self.clock.left -= 4
             return self.hram[address & 0x7F]
-        return memory.read_slow(self, address)
+        value = memory.read_slow(self, address)
+        self.clock.left -= 4
+        return value
 
     @typed
     def write(self, address: u16, value: u8) -> None:
         """One M-cycle: write a byte."""
-        self.clock.left -= 4
         page = self.host.write_map[address >> 8]
         if page:
             page[address & 0xFF] = value
@@ -94,17 +103,21 @@ class GB:
             self.hram[address & 0x7F] = value
         else:
             memory.write_slow(self, address, value)
+        self.clock.left -= 4
 
     @typed
     def fetch(self, address: u16) -> u8:
         """One M-cycle: read a byte of code."""
-        self.clock.left -= 4
         page = self.host.fetch_map[address >> 8]
         if page:
+            self.clock.left -= 4
             return page[address & 0xFF]
         if address >= 0xFF80:
+            self.clock.left -= 4
             return self.hram[address & 0x7F]
-        return memory.read_slow(self, address)
+        value = memory.read_slow(self, address)
+        self.clock.left -= 4
+        return value
 
     @typed
     def idle(self, address: u16) -> None:
@@ -113,8 +126,8 @@ class GB:
 
     @typed
     def pending(self) -> u8:
-        """The interrupts that are both requested and enabled, as of now."""
-        if self.clock.left <= 0:
+        """The interrupts that are both requested and enabled, as of now. In HALT the boundary has seen to that."""
+        if self.clock.left <= 0 and self.cpu.halted == 0:
             registers.catch_up_requests(self)
         return self.hram[IE] & self.interrupts.flags & 0x1F
 
@@ -170,8 +183,9 @@ class GB:
     def run_events(self) -> None:
         """Run the events that are due, and see whether the engine must stop."""
         now = self.clock.now()
+        seen = u64(now - HALT_LATENCY) if self.cpu.halted else now
         for event in EVENTS:
-            if self.clock.at[event.kind] <= now:
+            if self.clock.at[event.kind] <= seen:
                 event.due(self)
         if self.host.ports.failed:
             self.clock.stop = STOP_ERROR
@@ -180,8 +194,10 @@ class GB:
 
     @typed
     def wait(self) -> None:
-        """The CPU does not run (HALT, STOP, or locked): let time pass until the next event."""
-        self.clock.skip()
+        """The CPU does not run (HALT, STOP, or locked): let whole M-cycles pass until it can see the next event."""
+        ahead = self.clock.left + HALT_LATENCY
+        if ahead > 0:
+            self.clock.left -= (ahead + 3) & ~3
         if self.cpu.stopped != 0 and joypad.lines(self) != 15:
             self.cpu.stopped = 0
             divider.clear(self)

@@ -72,7 +72,7 @@ class GbHost:
     hook_bits: Array[u8] = array(8192)
     """One bit per guest address: engines ask `hooked` before they run the instruction there."""
     watch: Array[u16] = array(128)
-    """By page from 8000 on, one bit per 16 bytes: translated code was made from them. Echo RAM shares its original's."""
+    """By page from 8000 on, one bit per 16 bytes: translated code was made from them. Echo RAM has its original's."""
     code_dirty: u8
     """1 if a watched line was written since somebody cleared it."""
     dirty_count: u32

@@ -31,7 +31,7 @@ class Model:
     dot: int
 
 
-DMG = Model("dmg", a=0x01, flags=0xB0, bc=0x0013, de=0x00D8, hl=0x014D, divider=0xABC8, line=153, dot=400)
+DMG = Model("dmg", a=0x01, flags=0xB0, bc=0x0013, de=0x00D8, hl=0x014D, divider=0xABCC, line=153, dot=400)
 """DMG-CPU A, B, C. Proof: mooneye boot_regs-dmgABC, boot_div-dmgABCmgb, boot_hwio-dmgABCmgb; gbmicrotest poweron_*."""
 
 MODELS = {model.name: model for model in (DMG,)}

@@ -19,8 +19,10 @@ from .state import (
 )  # fmt: skip
 
 OBJECTS = 40
-PLAIN_END = 256
+PLAIN_END = 254
 """The dot at which mode 3 ends on a line with SCX % 8 == 0, no objects and no window."""
+FIRST_LINE_DELAY = 2
+"""The first line after the LCD went on is so much late. Source: mooneye ppu/lcdon_timing-GS."""
 WINDOW_DOTS = 6
 OBJECT_DOTS = 6
 LAST_WX = 166
@@ -79,7 +81,7 @@ def plain_mode3_end(gb: Machine) -> u16:
     Source: Pan Docs, "Mode 3 length", "OBJ penalty algorithm".  Proof: mooneye ppu/intr_2_mode0_timing_sprites.
     """
     fine = gb.ppu.scx & 7
-    end: u16 = PLAIN_END + fine
+    end: u16 = PLAIN_END + fine + FIRST_LINE_DELAY * gb.ppu.first_line
     window_x: u16 = 0x100
     if window_on_line(gb):
         end = u16(end + WINDOW_DOTS)

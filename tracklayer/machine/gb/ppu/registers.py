@@ -14,7 +14,7 @@ from tracklayer.machine.common.registers import Reg
 from .. import events
 from . import line, stat
 from .state import DOTS_PER_FRAME, DOTS_PER_LINE, HBLANK, HEIGHT, LCD_ENABLE, Machine
-from .timing import SCAN_END, catch_up, free_vram, reschedule, step_at
+from .timing import COMPARE_DOT, SCAN_END, catch_up, free_vram, reschedule, step_at
 
 DOTS_BEFORE_ON = 4
 """When the LCD goes on, the first line is already so many dots old."""
@@ -71,7 +71,7 @@ def lcd_on(gb: Machine) -> None:
     gb.ppu.compare = 0
     stat.update(gb)
     step_at(gb, SCAN_END, 80)
-    gb.clock.schedule(events.FRAME, u64(gb.ppu.line_start + HEIGHT * DOTS_PER_LINE + 4))
+    gb.clock.schedule(events.FRAME, u64(gb.ppu.line_start + HEIGHT * DOTS_PER_LINE + COMPARE_DOT))
     free_vram(gb, 0)
     reschedule(gb)
 

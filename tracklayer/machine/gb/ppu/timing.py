@@ -9,10 +9,10 @@ Proof:     mooneye acceptance/ppu/*: lcdon_timing-GS gives LY, STAT and access p
 A line, in dots from its begin (the CPU's accesses come at multiples of 4):
 
     0     LY steps; LYC is compared with nothing; STAT still shows mode 0; OAM cannot be read; the mode 2 signal pulses
-    4     mode 2; LYC is compared with LY; OAM cannot be written either
+    2     mode 2, or VBlank; LYC is compared with LY; OAM cannot be written either
     80    VRAM cannot be read; for 4 dots OAM can be written
     84    mode 3; VRAM and OAM are closed
-    256+  mode 0
+    254+  mode 0
 """
 
 from __future__ import annotations
@@ -47,6 +47,9 @@ from .state import (
     VRAM_WRITE,
     Machine,
 )  # fmt: skip
+
+COMPARE_DOT = 2
+ZERO_DOT = 10
 
 LINE_BEGIN, LINE_COMPARE, SCAN_END, DRAW_BEGIN, DRAW_END, LINE_153_NONE, LINE_153_ZERO = range(7)
 """The steps; `phase` is the one that comes next."""
@@ -84,7 +87,7 @@ def advance(gb: Machine) -> None:
     elif phase == LINE_153_NONE:
         gb.ppu.compare = NO_LINE
         stat.update(gb)
-        step_at(gb, LINE_153_ZERO, 12)
+        step_at(gb, LINE_153_ZERO, ZERO_DOT)
     else:
         gb.ppu.compare = 0
         stat.update(gb)
@@ -93,7 +96,7 @@ def advance(gb: Machine) -> None:
 
 @typed
 def line_begin(gb: Machine) -> None:
-    """Dot 0. Lines 1 to 144 pulse the mode 2 signal here; line 0 does so 4 dots later."""
+    """Dot 0. Lines 1 to 144 pulse the mode 2 signal here; line 0 does so 2 dots later."""
     gb.ppu.line_start = gb.ppu.next
     gb.ppu.first_line = 0
     if gb.ppu.line >= LINES - 1:
@@ -110,12 +113,12 @@ def line_begin(gb: Machine) -> None:
         if gb.ppu.line < HEIGHT:
             gb.ppu.locks = OAM_READ
     stat.update(gb)
-    step_at(gb, LINE_COMPARE, 4)
+    step_at(gb, LINE_COMPARE, COMPARE_DOT)
 
 
 @typed
 def line_compare(gb: Machine) -> None:
-    """Dot 4: LYC sees the new line. Line 144 begins VBlank. LY becomes 0 already in line 153."""
+    """Dot 2: LYC sees the new line. Line 144 begins VBlank. LY becomes 0 already in line 153."""
     gb.ppu.compare = gb.ppu.line
     step_at(gb, LINE_BEGIN, DOTS_PER_LINE)
     if gb.ppu.line < HEIGHT:
@@ -130,7 +133,7 @@ def line_compare(gb: Machine) -> None:
         frame_end(gb)
     elif gb.ppu.line == LINES - 1:
         gb.ppu.ly = 0
-        step_at(gb, LINE_153_NONE, 8)
+        step_at(gb, LINE_153_NONE, 6)
     stat.update(gb)
 
 
@@ -178,7 +181,7 @@ def frame_begin(gb: Machine) -> None:
     gb.ppu.window_line = 0
     gb.ppu.window_reached = 0
     gb.ppu.drawing = gb.host.render != 0
-    gb.clock.schedule(events.FRAME, u64(gb.ppu.line_start + HEIGHT * DOTS_PER_LINE + 4))
+    gb.clock.schedule(events.FRAME, u64(gb.ppu.line_start + HEIGHT * DOTS_PER_LINE + COMPARE_DOT))
     free_vram(gb, 0)
 
 
@@ -189,7 +192,7 @@ def frame_end(gb: Machine) -> None:
         gb.ppu.fresh = 0
     elif gb.ppu.drawing:
         gb.ppu.shown = 1 - gb.ppu.shown
-    count_frame(gb, u64(gb.ppu.line_start + 4))
+    count_frame(gb, u64(gb.ppu.line_start + COMPARE_DOT))
     gb.clock.schedule(events.FRAME, u64(gb.ppu.line_start + (LINES - HEIGHT) * DOTS_PER_LINE))
     free_vram(gb, 1)
 
@@ -246,7 +249,7 @@ def reschedule(gb: Machine) -> None:
         if selected & SOURCE_HBLANK:
             soonest = min(soonest, next_hblank_look(gb))
         if selected & SOURCE_VBLANK:
-            soonest = min(soonest, in_frame(gb, HEIGHT * DOTS_PER_LINE + 4))
+            soonest = min(soonest, in_frame(gb, HEIGHT * DOTS_PER_LINE + COMPARE_DOT))
         gb.clock.schedule(events.STAT, soonest)
 
 
@@ -263,16 +266,16 @@ def next_match(gb: Machine) -> u64:
     if gb.ppu.lyc >= LINES:
         return NEVER
     if gb.ppu.lyc == 0:
-        return in_frame(gb, (LINES - 1) * DOTS_PER_LINE + 12)
-    return in_frame(gb, gb.ppu.lyc * DOTS_PER_LINE + 4)
+        return in_frame(gb, (LINES - 1) * DOTS_PER_LINE + ZERO_DOT)
+    return in_frame(gb, gb.ppu.lyc * DOTS_PER_LINE + COMPARE_DOT)
 
 
 @typed
 def next_oam_pulse(gb: Machine) -> u64:
-    """When the mode 2 signal is next raised: at the begin of lines 1 to 144, and 4 dots into line 0."""
+    """When the mode 2 signal is next raised: at the begin of lines 1 to 144, and 2 dots into line 0."""
     if gb.ppu.line < HEIGHT and (gb.ppu.line > 0 or gb.ppu.phase != LINE_COMPARE):
         return u64(gb.ppu.line_start + DOTS_PER_LINE)
-    return in_frame(gb, 4)
+    return in_frame(gb, COMPARE_DOT)
 
 
 @typed
