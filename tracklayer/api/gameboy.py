@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tracklayer.lang import size_of, take_error
 from tracklayer.machine.common.clock import STOP_BREAKPOINT
 from tracklayer.machine.gb import build, joypad
+from tracklayer.machine.gb.boot import START
 from tracklayer.machine.gb.cartridge import Cartridge
 from tracklayer.machine.gb.console import GB
 from tracklayer.machine.gb.model import MODELS
@@ -205,6 +206,7 @@ class GameBoy:
             clock, host = gb.clock, gb.host
             host.render = render
             host.watch_breakpoint = breakpoint
+            end += START
             now = clock.now()
             while now < end:
                 gb.prepare(min(end, now + SLICE), 0)
@@ -265,7 +267,7 @@ class GameBoy:
     @property
     def cycles(self) -> int:
         """T-cycles since the cartridge's first instruction."""
-        return int(self._gb.clock.now())
+        return int(self._gb.clock.now()) - START
 
     @property
     def frames(self) -> int:

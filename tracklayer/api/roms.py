@@ -93,9 +93,9 @@ def read_rom(source: str | os.PathLike[str] | bytes | bytearray | memoryview) ->
         return "the image", bytes(source)
     text = os.fspath(source)
     if text == DEMO and not Path(text).exists():
-        from tracklayer.demo import cartridge
+        from tracklayer.demo import build
 
-        return DEMO, cartridge()
+        return DEMO, build()
     file, _, member = text.partition("::")
     try:
         if member or file.lower().endswith(".zip"):

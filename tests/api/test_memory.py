@@ -1,0 +1,119 @@
+"""The address space from outside: every kind of address, no time, no effects."""
+
+from __future__ import annotations
+
+import pytest
+
+from tracklayer import GameBoy
+
+from .images import cartridge
+
+LCD_ON_LOOP = bytes.fromhex("18fe")
+
+
+@pytest.fixture
+def gb() -> GameBoy:
+    return GameBoy(cartridge(type_code=3, ram_code=3, size_code=2, banks=8), engine="reference")
+
+
+def test_memory_of_every_kind_is_read_back(gb: GameBoy) -> None:
+    gb.memory[0x0000] = 0x0A  # opens the cartridge's RAM
+    for address in (0x8000, 0x9FFF, 0xA000, 0xBFFF, 0xC000, 0xDFFF, 0xFE00, 0xFE9F, 0xFF80, 0xFFFE):
+        gb.memory[address] = 0x5A
+        assert gb.memory[address] == 0x5A
+    gb.memory[0xE123] = 0x77
+    assert gb.memory[0xC123] == 0x77
+    gb.memory[0xFEA0] = 0x77
+    assert gb.memory[0xFEA0] == 0x00
+
+
+def test_a_write_below_8000_reaches_the_mapper(gb: GameBoy) -> None:
+    image = bytearray(cartridge(type_code=3, ram_code=3, size_code=2, banks=8))
+    for bank in range(8):
+        image[bank * 0x4000 + 0x20] = bank
+    gb = GameBoy(bytes(image), engine="reference")
+    for bank in (1, 5, 7, 2):
+        gb.memory[0x2000] = bank
+        assert gb.memory[0x4020] == bank
+    assert gb.memory[0x0020] == 0
+    assert gb.memory[0xA000] == 0xFF  # closed
+
+
+def test_registers_read_as_the_cpu_reads_them(gb: GameBoy) -> None:
+    assert gb.memory[0xFF0F] & 0xE0 == 0xE0
+    gb.memory[0xFF06] = 0x12
+    assert gb.memory[0xFF06] == 0x12
+    gb.memory[0xFFFF] = 0x1F
+    assert gb.memory[0xFFFF] == 0x1F
+    gb.run(cycles=1000)
+    before = gb.memory[0xFF04]
+    gb.memory[0xFF04] = 0x99
+    assert gb.memory[0xFF04] == 0 != before
+
+
+def test_looking_takes_no_time_and_changes_nothing_that_follows(gb: GameBoy) -> None:
+    seen, unseen = gb, gb.clone()
+    for _ in range(200):
+        seen.run(cycles=777)
+        unseen.run(cycles=777)
+        assert len(seen.memory[:]) == 0x10000
+        assert seen.cycles == unseen.cycles
+    # Devices have caught up where somebody looked; an access by the guest brings the others to the same point.
+    for console in (seen, unseen):
+        bytes(console.memory[0xFE00:0xFF80])
+    assert not seen.differences(unseen)
+
+
+def test_memory_is_not_closed_to_a_look_while_the_ppu_draws(gb: GameBoy) -> None:
+    gb.memory[0x8000] = 0x42
+    gb.memory[0xFE00] = 0x43
+    modes = set()
+    for _ in range(600):
+        gb.run(cycles=120)
+        modes.add(gb.memory[0xFF41] & 3)
+        assert (gb.memory[0x8000], gb.memory[0xFE00]) == (0x42, 0x43)
+        gb.memory[0x8001] = modes_seen = len(modes)
+        assert gb.memory[0x8001] == modes_seen
+    assert modes == {0, 1, 2, 3}
+
+
+def test_slices_read_and_write_many_addresses(gb: GameBoy) -> None:
+    gb.memory[0xC0F0:0xC110] = bytes(range(32))
+    assert gb.memory[0xC0F0:0xC110] == bytes(range(32))
+    assert gb.memory[0xC0F0:0xC110:8] == bytes((0, 8, 16, 24))
+    gb.memory[0xC000:0xC004:2] = b"ab"
+    assert gb.memory[0xC000:0xC003] == b"a\0b"
+    assert gb.memory[0xFF7E:0xFF82][:2] == b"\xff\xff"
+    everything = gb.memory[:]
+    assert len(everything) == len(gb.memory) == 0x10000
+    assert everything[0xC0F0:0xC110] == bytes(range(32))
+    assert gb.memory[5:5] == b""
+
+
+def test_a_block_is_the_same_as_its_bytes(gb: GameBoy) -> None:
+    gb.memory[0x8000:0x8100] = bytes(range(256))
+    for first, last in ((0x00F0, 0x0210), (0x7FF0, 0x8010), (0x9FFE, 0xA002), (0xDFFF, 0xE001), (0xFDF0, 0x10000)):
+        assert gb.memory[first:last] == bytes(gb.memory[address] for address in range(first, last))
+
+
+@pytest.mark.parametrize("where", [-1, 0x10000, slice(-4, 4), slice(0, 0x10001), slice(9, 3, -1), slice(0, 9, 0)])
+def test_what_is_no_address_is_refused(gb: GameBoy, where: int | slice) -> None:
+    with pytest.raises(IndexError):
+        gb.memory[where]
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "error"),
+    [
+        (0xC000, 256, ValueError),
+        (0xC000, -1, ValueError),
+        (0xC000, b"a", TypeError),
+        (slice(0xC000, 0xC004), b"abc", ValueError),
+        (slice(0xC000, 0xC004), 7, ValueError),
+        (0x10000, 1, IndexError),
+    ],
+)
+def test_what_does_not_fit_is_refused(gb: GameBoy, where: int | slice, value: int, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        gb.memory[where] = value
+    assert gb.memory[0xC000] == 0
