@@ -3,8 +3,8 @@
 For:       the root struct GB; the bus that the CPU speaks to; what happens between two instructions.
 Not for:   any device by itself; engines, which run the CPU against this.
 Invariant: an access happens when its M-cycle begins, and here alone: first the access, at `clock.now()`, then
-           `clock.left -= 4`. The CPU looks for interrupts when its last M-cycle is over, so it takes a request that the
-           same instruction could not yet read in IF. Proof: gbmicrotest hblank_int_scx0_if_a to _d.
+           `clock.left -= 4`. The CPU looks for interrupts when its last M-cycle is over, so it takes a request that
+           the same instruction could not yet read in IF. Proof: gbmicrotest hblank_int_scx0_if_a to _d.
            Between two instructions the engine calls `boundary` if `clock.left <= 0`, and returns if `clock.stop` is set.
 """
 
@@ -29,7 +29,6 @@ from .ppu import Picture, Ppu
 from .serial import Serial
 from .sound import Sound
 from .timer import Timer
-
 
 HALT_LATENCY = 2
 """A request wakes the CPU from HALT only if it came so many T-cycles before an M-cycle's end.

@@ -19,7 +19,7 @@ from .state import (
 )  # fmt: skip
 
 OBJECTS = 40
-PLAIN_END = 254
+PLAIN_END = 253
 """The dot at which mode 3 ends on a line with SCX % 8 == 0, no objects and no window."""
 FIRST_LINE_DELAY = 2
 """The first line after the LCD went on is so much late. Source: mooneye ppu/lcdon_timing-GS."""
@@ -98,10 +98,8 @@ def plain_mode3_end(gb: Machine) -> u16:
                     place = x + 0x100 + 7 - (window_x & 0xFF)
                 tile = place >> 3
                 end = u16(end + OBJECT_DOTS)
-                if x == 0:
-                    end = u16(end + 5)
-                elif tile != last_tile:
-                    end = u16(end + max(5 - (place & 7), 0))
+                if tile != last_tile:
+                    end = u16(end + (5 if x == 0 else max(5 - (place & 7), 0)))
                 last_tile = tile
             index = u8(index + 1)
     return end

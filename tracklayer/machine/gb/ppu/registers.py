@@ -36,6 +36,7 @@ def write_lcdc(gb: Machine, value: u8) -> None:
         lcd_off(gb)
     elif value & LCD_ENABLE and not before & LCD_ENABLE:
         lcd_on(gb)
+    gb.clock.attention()
 
 
 @typed

@@ -12,7 +12,7 @@ A line, in dots from its begin (the CPU's accesses come at multiples of 4):
     2     mode 2, or VBlank; LYC is compared with LY; OAM cannot be written either
     80    VRAM cannot be read; for 4 dots OAM can be written
     84    mode 3; VRAM and OAM are closed
-    254+  mode 0
+    253+  mode 0; one dot later its signal
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ from .state import (
 COMPARE_DOT = 2
 ZERO_DOT = 10
 
-LINE_BEGIN, LINE_COMPARE, SCAN_END, DRAW_BEGIN, DRAW_END, LINE_153_NONE, LINE_153_ZERO = range(7)
+LINE_BEGIN, LINE_COMPARE, SCAN_END, DRAW_BEGIN, DRAW_END, HBLANK_SIGNAL, LINE_153_NONE, LINE_153_ZERO = range(8)
 """The steps; `phase` is the one that comes next."""
 
 
@@ -84,6 +84,10 @@ def advance(gb: Machine) -> None:
         draw_begin(gb)
     elif phase == DRAW_END:
         draw_end(gb)
+    elif phase == HBLANK_SIGNAL:
+        gb.ppu.signals = SOURCE_HBLANK
+        stat.update(gb)
+        step_at(gb, LINE_BEGIN, DOTS_PER_LINE)
     elif phase == LINE_153_NONE:
         gb.ppu.compare = NO_LINE
         stat.update(gb)
@@ -170,9 +174,7 @@ def draw_end(gb: Machine) -> None:
         gb.ppu.window_line += 1
     gb.ppu.mode = HBLANK
     gb.ppu.locks = 0
-    gb.ppu.signals = SOURCE_HBLANK
-    stat.update(gb)
-    step_at(gb, LINE_BEGIN, DOTS_PER_LINE)
+    step_at(gb, HBLANK_SIGNAL, u16(gb.ppu.mode3_end + 1))
 
 
 @typed
@@ -283,6 +285,8 @@ def next_hblank_look(gb: Machine) -> u64:
     """When mode 3 next ends, or if that is not known yet, when it will be."""
     if gb.ppu.line < HEIGHT:
         if gb.ppu.phase == DRAW_END:
+            return u64(gb.ppu.next + 1)
+        if gb.ppu.phase == HBLANK_SIGNAL:
             return gb.ppu.next
         if gb.ppu.phase != LINE_BEGIN:
             return u64(gb.ppu.line_start + 84)
