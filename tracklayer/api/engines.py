@@ -39,8 +39,11 @@ class Engine(Protocol):
         """The console's hooks or regions, or its whole state, are others than before."""
         ...
 
-    def run(self, console: Any) -> None:
-        """Run until `clock.stop` is set, `ports.failed` is, or `on_hook` returned 1."""
+    def advance(self, console: Any, limit: int) -> int:
+        """Run to time `limit`, until `clock.stop` is set or `ports.failed` is, or `on_hook` returned 1.
+
+        Returns: the time << 8 | 1 << 7 if bytes were sent | 1 << 6 if `ports.failed` | `clock.stop`.
+        """
         ...
 
 
@@ -55,7 +58,14 @@ class Reference:
     def changed(self, console: Any) -> None:
         pass
 
+    def advance(self, console: Any, limit: int) -> int:
+        console.prepare(limit, 0)
+        self.run(console)
+        sent, failed = console.host.sent.count > 0, console.host.ports.failed != 0
+        return int(console.clock.now() << 8 | sent << 7 | failed << 6 | console.clock.stop)
+
     def run(self, console: Any) -> None:
+        """Run until `clock.stop` is set, or a hook says so."""
         clock, cpu, ports = console.clock, console.cpu, console.host.ports
         bits, on_hook = console.host.hook_bits, console.__dict__["on_hook"]
         while True:
@@ -110,13 +120,3 @@ def _make(name: str, progress: Progress | None) -> Engine:
         return TranslatedEngine(GameBoyGuest, progress)
     except OSError as error:
         raise EngineError(f"the {name} engine cannot be had here: {error}. The reference engine needs no generated code") from error
-
-
-def make_stepper(name: str, context: type[Any]) -> Callable[[Any], None]:
-    """A function that runs one instruction on a struct `context` that has a `cpu` and the methods of the SM83's bus.
-
-    Errors: EngineError, as above.
-    """
-    if make_engine(name).name == "reference":
-        return lambda bench: step(bench.cpu, bench)
-    raise EngineError(f"the {name} engine cannot run single instructions")

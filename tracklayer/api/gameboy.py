@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tracklayer.lang import size_of, take_error
-from tracklayer.machine.common.clock import STOP_BREAKPOINT
+from tracklayer.machine.common.clock import STOP_BREAKPOINT, STOP_LIMIT
 from tracklayer.machine.gb import build, joypad
 from tracklayer.machine.gb.boot import START
 from tracklayer.machine.gb.cartridge import Cartridge
@@ -37,6 +37,10 @@ CYCLES_PER_SECOND = 4_194_304
 
 SLICE = 8 * CYCLES_PER_FRAME
 """How long an engine runs at once: then Ctrl-C is heard, and the serial log, which is short, is emptied."""
+
+SENT, FAILED, STOPPED = 1 << 7, 1 << 6, (1 << 6) - 1
+SOMETHING = SENT | FAILED | STOPPED & ~STOP_LIMIT
+"""The low bits of an engine's outcome. What is more than the end of a slice is looked at closely."""
 
 BUTTONS = {
     "right": joypad.RIGHT,
@@ -207,19 +211,19 @@ class GameBoy:
             host.render = render
             host.watch_breakpoint = breakpoint
             end += START
-            now = clock.now()
+            now = clock.deadline - clock.left
             while now < end:
-                gb.prepare(min(end, now + SLICE), 0)
-                self._engine.run(gb)
-                if host.sent.count:
-                    self._sent += build.take_sent(gb)
-                if host.ports.failed:
-                    error = take_error(host.ports)
-                    if error is not None:
-                        raise error
-                if clock.stop == STOP_BREAKPOINT:
-                    return True
-                now = clock.now()
+                outcome = self._engine.advance(gb, min(end, now + SLICE))
+                if outcome & SOMETHING:
+                    if outcome & SENT:
+                        self._sent += build.take_sent(gb)
+                    if outcome & FAILED:
+                        error = take_error(host.ports)
+                        if error is not None:
+                            raise error
+                    if outcome & STOPPED == STOP_BREAKPOINT:
+                        return True
+                now = outcome >> 8
             return False
         finally:
             self._leave()

@@ -12,7 +12,7 @@ from typing import Any
 from ..cpu.sm83.execute import FORMS, FORMS_CB, NOTHING, PREFIX, execute, execute_cb, fetch_opcode
 from ..cpu.sm83.operands import next_byte
 from ..cpu.sm83.timing import best_cycles
-from ..lang import address_of, consult, go, null, typed, u1, u8, u16, u64, unlikely
+from ..lang import address_of, consult, go, i64, null, typed, u1, u8, u16, u64, unlikely
 from ..machine.gb.console import GB
 from ..machine.gb.maps import COVERED, ECHO, ROM_HIGH, VRAM, WRAM
 from ..translate.guest import Guest
@@ -30,6 +30,7 @@ class Sm83Guest(Guest):
     left = "clock.left"
     longest = 3
     engine_path = "host.engine"
+    host_path = "host.ports"
 
     @staticmethod
     @typed
@@ -81,6 +82,18 @@ class Sm83Guest(Guest):
         context.boundary()
 
     @staticmethod
+    @typed
+    def begin(context: Any, limit: u64) -> None:
+        context.clock.limit = limit
+        context.clock.stop = 0
+        context.clock.attention()
+
+    @staticmethod
+    @typed
+    def outcome(context: Any) -> i64:
+        return i64(context.clock.now() << 8 | (context.host.ports.failed != 0) << 6 | context.clock.stop & 63)
+
+    @staticmethod
     def describe(index: int) -> Described | None:
         if index == PREFIX:
             return None
@@ -125,6 +138,12 @@ class GameBoyGuest(Sm83Guest):
 
     name = "gb"
     context = GB
+
+    @staticmethod
+    @typed
+    def outcome(context: GB) -> i64:
+        failed = context.host.ports.failed != 0
+        return i64(context.clock.now() << 8 | (context.host.sent.count > 0) << 7 | failed << 6 | context.clock.stop & 63)
 
     @staticmethod
     @typed

@@ -49,6 +49,47 @@ def crossing(convention: Convention) -> str:
     ])  # fmt: skip
 
 
+EXTERNALS = ("PyLong_AsLongLong", "PyLong_FromLongLong", "PyEval_SaveThread", "PyEval_RestoreThread")
+"""What `advance_glue` calls by name; the loader gives the addresses."""
+
+
+def advance_glue(host: int, thread: int) -> str:
+    """`advance(context, limit, handler)`, the code of a METH_FASTCALL builtin: run to a time, and return the outcome.
+
+    It calls the program's functions `begin(context, limit)` and `outcome(context)`. Arguments are integers; the context's address is
+    the first. host: offset of the Host in the context; thread: offset in the Host of its thread state.
+    """
+    return f"""
+declare i64 @PyLong_AsLongLong(ptr)
+declare ptr @PyLong_FromLongLong(i64)
+declare ptr @PyEval_SaveThread()
+declare void @PyEval_RestoreThread(ptr)
+define ptr @advance(ptr %self, ptr %arguments, i64 %count) nounwind {{
+  %object.0 = load ptr, ptr %arguments
+  %address = call i64 @PyLong_AsLongLong(ptr %object.0)
+  %at.1 = getelementptr inbounds ptr, ptr %arguments, i64 1
+  %object.1 = load ptr, ptr %at.1
+  %limit = call i64 @PyLong_AsLongLong(ptr %object.1)
+  %at.2 = getelementptr inbounds ptr, ptr %arguments, i64 2
+  %object.2 = load ptr, ptr %at.2
+  %code = call i64 @PyLong_AsLongLong(ptr %object.2)
+  %context = inttoptr i64 %address to ptr
+  %handler = inttoptr i64 %code to ptr
+  call void @begin(ptr %context, i64 %limit)
+  %thread.at = getelementptr inbounds i8, ptr %context, i64 {host + thread}
+  %state = call ptr @PyEval_SaveThread()
+  store ptr %state, ptr %thread.at
+  call void @enter(ptr %context, ptr %handler)
+  %again = load ptr, ptr %thread.at
+  store ptr null, ptr %thread.at
+  call void @PyEval_RestoreThread(ptr %again)
+  %value = call i64 @outcome(ptr %context)
+  %result = call ptr @PyLong_FromLongLong(i64 %value)
+  ret ptr %result
+}}
+"""
+
+
 def host_offset(name: str) -> int:
     """Where a field of `Host` lies."""
     return layout(Host)[name].offset

@@ -77,6 +77,8 @@ class Program:
             if known and parameter in known:
                 values[parameter] = Known(known[parameter])
                 continue
+            if parameter == info.parameters[0][0] and kind in (None, Any) and self.convention is not None:
+                kind = self.convention.context
             is_context = context and self.convention is not None and kind is self.convention.context
             text, values[parameter] = self._parameter(info, walker, parameter, kind, "%context" if is_context else "")
             parameters.append(text)
@@ -272,7 +274,7 @@ class Program:
             walker.forget(state, "%context", effects.writes)
 
     def _unique(self, name: str) -> str:
-        base = re.sub(r"[^A-Za-z0-9_.]", "", name.replace("<locals>", ""))
+        base = "f." + re.sub(r"[^A-Za-z0-9_.]", "", name.replace("<locals>", ""))
         name, count = base, 1
         while name in self._names:
             count += 1

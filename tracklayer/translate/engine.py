@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ..compiler.cache import cached
-from ..compiler.glue import PYTHON_API
+from ..compiler.glue import EXTERNALS, PYTHON_API
+from ..native.calls import builtin, python_api
 from ..native.loader import LoadedObject, load
 from ..native.memory import code_memory
 from .guest import Guest
@@ -41,10 +42,13 @@ class Interpreter:
 
     def __init__(self, guest: type[Guest], progress: Progress | None = None) -> None:
         self.guest = guest
-        self.code: LoadedObject = load(cached(f"{guest.name}-t0", SOURCES, lambda: self._build(progress)), code_memory())
+        data = cached(f"{guest.name}-t0", SOURCES, lambda: self._build(progress))
+        self.code: LoadedObject = load(data, code_memory(), {name: python_api()[name] for name in EXTERNALS})
         handlers = [self.code[f"op.{index}"] for index in range(guest.handlers)]
         self.table = (ctypes.c_uint64 * len(handlers))(*handlers)
         self.api = python_table()
+        self._advance: Any = builtin(self.code["advance"], "advance", keep=(self.code, self.table, self.api))
+        self._start = self.code["dispatch"]
         self._run = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)(self.code["run"])
 
     def _build(self, progress: Progress | None) -> bytes:
@@ -57,6 +61,7 @@ class Interpreter:
 
     def attach(self, console: Any, on_hook: Any = None) -> None:
         """Wire a console to this engine's code. on_hook: called with the address of a hooked instruction."""
+        console.address = ctypes.addressof(console)
         engine = self.guest.engine(console)
         host = self.guest.host(console)
         table = ctypes.cast(self.table, type(engine.interpret))
@@ -73,6 +78,14 @@ class Interpreter:
 
     def changed(self, console: Any) -> None:
         """The console's hooks or regions, or its whole state, are others than before."""
+
+    def advance(self, console: Any, limit: int) -> int:
+        """Run to time `limit`, or until something else stops the console. The GIL is given up meanwhile.
+
+        Returns: the outcome, as `Guest.outcome` packs it.
+        """
+        outcome: int = self._advance(console.address, limit, self._start)
+        return outcome
 
     def run(self, console: Any) -> None:
         """Run until `clock.stop` is set. The GIL is given up meanwhile."""

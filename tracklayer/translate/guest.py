@@ -16,7 +16,7 @@ class Guest:
               that are held in registers within one instruction.
     opcodes:  how many first opcodes there are; handlers: how many handlers in all (opcodes behind a prefix come after).
     pc, left: paths of the program counter and of the time left until the next boundary; both are pinned.
-    engine_path: of the EngineHost in the context.
+    engine_path, host_path: of the EngineHost and of the `lang.Host` in the context.
     longest:  bytes of the longest instruction. stop_for_room: what `clock.stop` is set to where a code cache is full.
     """
 
@@ -30,7 +30,8 @@ class Guest:
     left: str
     longest: int
     engine_path: str
-    stop_for_room: int = 255
+    host_path: str
+    stop_for_room: int = 63
 
     @staticmethod
     def host(context: Any) -> Any:
@@ -70,6 +71,16 @@ class Guest:
     @staticmethod
     def boundary(context: Any) -> None:
         """Do what is due between two instructions; set `clock.stop` where the engine must return."""
+        raise NotImplementedError
+
+    @staticmethod
+    def begin(context: Any, limit: int) -> None:
+        """Get ready to run to time `limit`."""
+        raise NotImplementedError
+
+    @staticmethod
+    def outcome(context: Any) -> int:
+        """How a run ended: the time << 8 | the console's own bits 7 and 6 | `clock.stop`."""
         raise NotImplementedError
 
     @staticmethod

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..compiler.convention import Convention
-from ..compiler.glue import crossing, python_glue
+from ..compiler.convention import Convention, find
+from ..compiler.glue import advance_glue, crossing, host_offset, python_glue
 from ..compiler.intrinsics import CONTROL
 from ..compiler.program import Program
 from ..lang import go, typed, unlikely
@@ -71,6 +71,9 @@ def interpreter_program(guest: type[Guest]) -> Program:
     program.entries.append("leave")
     program.raw(python_glue(), "run")
     program.entries += ["ask", "tell"]
+    program.function("begin", guest.begin)
+    program.function("outcome", guest.outcome)
+    program.raw(advance_glue(find(guest.context, guest.host_path)[0], host_offset("thread")), "advance")
     for index in range(guest.handlers):
         program.handler(f"op.{index}", handler, {"guest": guest, "index": index})
     for function in (dispatch, boundary, single):

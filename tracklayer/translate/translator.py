@@ -148,6 +148,15 @@ class TranslatedEngine(Interpreter):
                 found = self._shared[base] = self._cache(base, size, min(size, 1 << 17) + 1, CHUNK, False)
             return found
 
+    def advance(self, console: Any, limit: int) -> int:
+        while True:
+            outcome = super().advance(console, limit)
+            if outcome & 63 != self.guest.stop_for_room:
+                if console.retired:
+                    console.retired.clear()
+                return outcome
+            self._make_room(console)
+
     def run(self, console: Any) -> None:
         """Run until `clock.stop` is set. The GIL is given up meanwhile."""
         clock = self.guest.clock(console)
@@ -157,9 +166,12 @@ class TranslatedEngine(Interpreter):
                 console.retired.clear()
                 return
             clock.stop = 0
-            _, shared, own = console.translation
-            with self._lock:
-                for cache in (shared, own):
-                    if cache.cache.wants_room:
-                        cache.grow()
+            self._make_room(console)
+
+    def _make_room(self, console: Any) -> None:
+        _, shared, own = console.translation
+        with self._lock:
+            for cache in (shared, own):
+                if cache.cache.wants_room:
+                    cache.grow()
 
