@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import traceback
 import weakref
+from itertools import pairwise
 
 import pytest
 
@@ -226,7 +227,7 @@ def test_a_hook_may_run_another_console_but_not_its_own(engine: str) -> None:
 
 def test_consoles_may_run_each_other_several_deep(engine: str) -> None:
     consoles = [console(engine) for _ in range(5)]
-    for outer, inner in zip(consoles, consoles[1:], strict=False):
+    for outer, inner in pairwise(consoles):
         outer.hook(0x150, lambda gb, inner=inner: inner.run(cycles=PASS))  # type: ignore[misc]
     consoles[0].run(cycles=2 * PASS)
     assert [gb.registers.a for gb in consoles] == [2] * 5

@@ -170,18 +170,17 @@ def by_screenshot(program: Program) -> Verdict:
         return Verdict("unjudged", f"none of the pictures is for model {task.model}")
     pictures = {path.rsplit("/", 1)[-1]: program.library.picture(path) for path in paths}
     console = program.start()
-    verdict = PASS
     if "stop_opcode" in task.how and console.run(cycles=program.cycles, breakpoint=True):
         if not compare(console.screen, pictures):
             return PASS
         console.run(cycles=CYCLES_PER_FRAME)
-    if compare(console.screen, pictures):
-        console.run(cycles=max(0, program.cycles - console.cycles))
+        if not compare(console.screen, pictures):
+            return PASS
+    console.run(cycles=max(0, program.cycles - console.cycles))
     difference = compare(console.screen, pictures)
-    if difference:
-        origin = "" if task.truth else "; the picture comes from another emulator"
-        verdict = Verdict("fail", difference + origin)
-    return verdict
+    if not difference:
+        return PASS
+    return Verdict("fail", difference + ("" if task.truth else "; the picture comes from another emulator"))
 
 
 def compare(screen: NDArray[numpy.uint8], pictures: dict[str, NDArray[numpy.uint8]]) -> str:
@@ -212,9 +211,8 @@ def by_screen_colour(program: Program) -> Verdict:
     shades, counts = numpy.unique(console.shades, return_counts=True)
     if list(shades) == [0]:
         return PASS
-    return Verdict(
-        "fail", "not all white: " + ", ".join(f"{n} of shade {s}" for s, n in zip(shades, counts, strict=True))
-    )
+    found = ", ".join(f"{count} pixels of shade {shade}" for shade, count in zip(shades, counts, strict=True))
+    return Verdict("fail", f"not all white: {found}")
 
 
 def by_cpu_vectors(program: Program) -> Verdict:
