@@ -6,12 +6,15 @@ Not for: writing IR (program.py), loading objects (native/loader.py).
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from typing import Any
-
-# Enough of LLVM's own -O2 for code that is already specialised: scalars, branches and loads are cleaned, loops are kept simple,
-# and long straight-line loops of drawing code are vectorised where `vectorise` asks for it.
-
+import os
+import pickle
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 @functools.cache
 def _machine(opt: int, cpu: str, features: str) -> Any:
@@ -34,7 +37,8 @@ def host_cpu() -> tuple[str, str]:
 def emit(ir: str, level: int = 2, opt: int = 2) -> bytes:
     """Optimise a module and emit a relocatable object.
 
-    level: of the IR passes, 0 to 3. opt: of code generation. Errors: RuntimeError with LLVM's message, which means a bug of this compiler.
+    level: of the IR passes, 0 to 3. opt: of code generation, 0 to 3.
+    Errors: RuntimeError with LLVM's message, which means a bug of this compiler.
     """
     import llvmlite.binding as llvm
 
@@ -47,3 +51,102 @@ def emit(ir: str, level: int = 2, opt: int = 2) -> bytes:
         passes = builder.getModulePassManager()
         passes.run(module, builder)
     return bytes(machine.emit_object(module))
+
+
+class Job(NamedTuple):
+    """One object to make: IR text, and how hard to try."""
+
+    ir: str
+    level: int = 2
+    opt: int = 2
+
+
+class Helper:
+    """A process that emits objects, so that two are made at a time: LLVM as llvmlite has it runs in one thread only."""
+
+    def __init__(self) -> None:
+        # Straight to this file, not by `-m`: the package need not be imported there.
+        self.process = subprocess.Popen([sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def emit(self, job: Job) -> bytes:
+        """`emit`, in the process. Errors: OSError, EOFError where it is gone; RuntimeError as there."""
+        into, out = self.process.stdin, self.process.stdout
+        assert into is not None and out is not None
+        pickle.dump(tuple(job), into)
+        into.flush()
+        answer = pickle.load(out)
+        if isinstance(answer, str):
+            raise RuntimeError(answer)
+        return bytes(answer)
+
+    def close(self) -> None:
+        """End the process."""
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+        self.process.wait()
+
+
+def helper() -> Helper | None:
+    """A helping process, or None where this Python cannot start one, or has only one core."""
+    if not sys.executable or (os.cpu_count() or 1) < 2:
+        return None
+    try:
+        return Helper()
+    except OSError:
+        return None
+
+
+def emit_all(jobs: Sequence[Job], helping: Helper | None, done: Callable[[], None] = lambda: None) -> list[bytes]:
+    """The objects of several modules, two at a time where a helper is at hand. `done` is called after each."""
+    waiting = sorted(range(len(jobs)), key=lambda index: len(jobs[index].ir))
+    objects: dict[int, bytes] = {}
+    failed: list[BaseException] = []
+
+    def work(emit_one: Callable[[Job], bytes]) -> None:
+        while waiting and not failed:
+            try:
+                index = waiting.pop()
+            except IndexError:
+                return
+            try:
+                objects[index] = emit_one(jobs[index])
+            except (OSError, EOFError):  # the helper is gone; its job is done here
+                waiting.append(index)
+                return
+            except BaseException as error:
+                failed.append(error)
+                return
+            done()
+
+    other = threading.Thread(target=work, args=(helping.emit,)) if helping else None
+    if other:
+        other.start()
+    work(lambda job: emit(*job))
+    if other:
+        other.join()
+        work(lambda job: emit(*job))
+    if failed:
+        raise failed[0]
+    return [objects[index] for index in range(len(jobs))]
+
+
+def _serve() -> None:
+    """The helping process: jobs in, objects out, until the pipe closes."""
+    into, out = sys.stdin.buffer, sys.stdout.buffer
+    while True:
+        try:
+            job = pickle.load(into)
+        except EOFError:
+            return
+        try:
+            answer: object = emit(*job)
+        except RuntimeError as error:
+            answer = str(error)
+        pickle.dump(answer, out)
+        out.flush()
+
+
+if __name__ == "__main__":
+    _serve()

@@ -1,6 +1,6 @@
 """The disk cache of objects: what was compiled once is loaded from then on, without LLVM.
 
-For:       `cached(name, sources, build)`.
+For:       `find_cached` and `keep`.
 Not for:   deciding what to compile, placing objects (native/).
 Invariant: a file is either whole or ignored: it is written under another name and renamed, and it begins with a checksum.
 """
@@ -15,7 +15,7 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 MAGIC = b"tracklayer object 1\n"
@@ -66,24 +66,30 @@ def source_digest(folders: tuple[Path, ...]) -> bytes:
     return digest.digest()
 
 
-def cached(name: str, folders: Iterable[Path], build: Callable[[], bytes], detail: str = "") -> bytes:
-    """The object `name`: from the cache, or built and kept there.
-
-    folders: of the Python sources that the object depends on. detail: whatever else it depends on.
-    A cache that cannot be read or written is as good as none; nothing is raised for it.
-    """
+def _path(name: str, folders: Iterable[Path], detail: str) -> Path | None:
+    place = directory()
+    if place is None:
+        return None
     key = hashlib.sha256()
     for part in (MAGIC, name.encode(), machine_identity(), source_digest(tuple(folders)), detail.encode()):
         key.update(len(part).to_bytes(8, "little") + part)
-    place = directory()
-    path = place / f"{name}-{key.hexdigest()[:32]}.o" if place else None
-    found = _read(path) if path else None
-    if found is not None:
-        return found
-    data = build()
+    return place / f"{name}-{key.hexdigest()[:32]}.o"
+
+
+def find_cached(name: str, folders: Iterable[Path], detail: str = "") -> bytes | None:
+    """What was kept as `name`; None where nothing fits, or it cannot be read.
+
+    folders: of the Python sources that it was made from. detail: whatever else it depends on.
+    """
+    path = _path(name, folders, detail)
+    return _read(path) if path else None
+
+
+def keep(name: str, folders: Iterable[Path], data: bytes, detail: str = "") -> None:
+    """Keep `data` for `find_cached`. Where the cache cannot be written nothing happens."""
+    path = _path(name, folders, detail)
     if path:
         _write(path, data)
-    return data
 
 
 def _read(path: Path) -> bytes | None:
@@ -109,3 +115,19 @@ def _write(path: Path, data: bytes) -> None:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
             raise
+
+
+def pack(objects: Iterable[bytes]) -> bytes:
+    """Several objects as one, for `keep`."""
+    return b"".join(len(data).to_bytes(8, "little") + data for data in objects)
+
+
+def unpack(data: bytes) -> list[bytes]:
+    """The objects that `pack` was given."""
+    objects = []
+    at = 0
+    while at < len(data):
+        size = int.from_bytes(data[at : at + 8], "little")
+        objects.append(data[at + 8 : at + 8 + size])
+        at += 8 + size
+    return objects

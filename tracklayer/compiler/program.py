@@ -18,11 +18,14 @@ from .errors import CompileError, Refusal
 from .sources import FunctionInfo, describe_function
 from .state import State
 from .statements import Walker
-from .text import Module
+from .text import Definition, Module
 from .values import Int, Known, Pointer, Ref, Tuple, Value, describe
 
 TRIPLE = "x86_64-unknown-linux-gnu"
 HANDLER = "preserve_nonecc"
+OUTLINED = "outlined"
+"""The part that all outlined functions are in. Others may call them; they call none outside."""
+OWN = "entries"
 Intrinsic = Callable[..., Value | None]
 
 
@@ -58,6 +61,8 @@ class Program:
         self.intrinsics = intrinsics or {}
         self.leaves: Callable[[Walker, State], None] | None = None
         self.entries: list[str] = []
+        self.part = OWN
+        """The part that entries are added to."""
         self._outlined: dict[tuple[Any, ...], Outlined] = {}
         self._names: set[str] = set()
         self._declared: set[str] = set()
@@ -82,8 +87,8 @@ class Program:
             is_context = context and self.convention is not None and kind is self.convention.context
             text, values[parameter] = self._parameter(info, walker, parameter, kind, "%context" if is_context else "")
             parameters.append(text)
-        self._finish(walker, f"define i64 @{name}({', '.join(parameters)})" if _returns(info) else f"define void @{name}({', '.join(parameters)})",
-                     values, info, 64 if _returns(info) else 0)  # fmt: skip
+        width = 64 if info.result is not None else 0
+        self._finish(walker, f"{'i64' if width else 'void'} @{name}({', '.join(parameters)})", values, info, width)
         self.entries.append(name)
 
     def handler(
@@ -122,14 +127,13 @@ class Program:
         if paths:
             raise CompileError(info.file, info.node, info.name, "a handler's path ends without a tail transfer")
         where = f' section "{section}"' if section else ""
-        self.module.functions.append(
-            f"define {HANDLER} void @{name}({', '.join(names)}) nounwind {attributes}{where} {{\n{walker.text.render()}\n}}"
-        )
+        text = f"define {HANDLER} void @{name}({', '.join(names)}) nounwind {attributes}{where} {{\n{walker.text.render()}\n}}"
+        self.module.functions.append(Definition(self.part, text, ""))
         self.entries.append(name)
 
     def raw(self, text: str, declares: str = "") -> None:
         """Add IR text as it is; `declares` names an entry in it."""
-        self.module.functions.append(text)
+        self.module.functions.append(Definition(self.part, text, ""))
         if declares:
             self.entries.append(declares)
 
@@ -144,13 +148,16 @@ class Program:
             return f"ptr %{name}", Pointer(f"%{name}", kind.element)
         raise CompileError(info.file, info.node, info.name, f"the parameter {name} has no type that C code can pass", "annotate it")
 
-    def _finish(self, walker: Walker, head: str, values: dict[str, Value], info: FunctionInfo, width: int) -> None:
+    def _finish(
+        self, walker: Walker, head: str, values: dict[str, Value], info: FunctionInfo, width: int, outlined: bool = False
+    ) -> None:
         """Walk the body, end every path with its return, and add the function. width: bits of the result, 0 for none."""
         state = State(walker.text.block(), {}, {}, set())
         for end, value in walker.inline(info, values, state):
             self._return(walker, end, value, info, width)
-        self.module.functions.append(f'{head} nounwind "no-builtins" {{\n'
-            f"{walker.text.render()}\n}}")
+        text = f'define {head} nounwind "no-builtins" {{\n{walker.text.render()}\n}}'
+        part, declaration = (OUTLINED, f"declare {head} nounwind") if outlined else (self.part, "")
+        self.module.functions.append(Definition(part, text, declaration))
 
     def _return(self, walker: Walker, end: State, value: Value, info: FunctionInfo, width: int) -> None:
         try:
@@ -217,11 +224,12 @@ class Program:
                 inside[name] = Int(f"%a.{name}", width, kind.lo, kind.hi)
         width = _result_width(info)
         kind_text = _result_type(info)
-        head = f"define internal {target.convention} {kind_text} @{target.name}({', '.join(parameters)}) {'cold noinline ' if target.cold else 'noinline '}"
+        attributes = "cold noinline" if target.cold else "noinline"
+        head = f"hidden {target.convention} {kind_text} @{target.name}({', '.join(parameters)}) {attributes}"
         # While the body is walked, calls of itself must assume the most.
         everything = set(self.convention.by_offset) if self.convention else set()
         target.effects = Effects(set(everything), set(everything))
-        self._finish(walker, head, inside, info, width)
+        self._finish(walker, head, inside, info, width, outlined=True)
         target.effects = walker.effects
         target.finished = True
 
@@ -320,10 +328,10 @@ class Program:
             self._declared.add(text)
             self.module.globals.append(text)
 
-    def render(self) -> str:
-        """The whole program as IR text."""
+    def render(self, part: str | None = None) -> str:
+        """The whole program as IR text, or one part of it."""
         self.declare("declare i1 @llvm.expect.i1(i1, i1)")
-        return self.module.render(TRIPLE)
+        return self.module.render(TRIPLE, part)
 
 
 def _hashable(value: Any) -> Any:
@@ -332,10 +340,6 @@ def _hashable(value: Any) -> Any:
     except TypeError:
         return id(value)
     return (type(value), value)
-
-
-def _returns(info: FunctionInfo) -> bool:
-    return info.result is not None
 
 
 def _result_width(info: FunctionInfo) -> int:

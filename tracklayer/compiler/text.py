@@ -84,11 +84,22 @@ def literal(value: int, width: int) -> str:
     return str(value - (1 << width) if value >> (width - 1) else value)
 
 
+class Definition:
+    """A function in IR: its text, and how other modules declare it (empty where none needs to)."""
+
+    __slots__ = ("declaration", "part", "text")
+
+    def __init__(self, part: str, text: str, declaration: str) -> None:
+        self.part = part
+        self.text = text
+        self.declaration = declaration
+
+
 class Module:
-    """The functions, constants and declarations of one object file."""
+    """The functions, constants and declarations of a program, which may become several object files ("parts")."""
 
     def __init__(self) -> None:
-        self.functions: list[str] = []
+        self.functions: list[Definition] = []
         self.globals: list[str] = []
         self.metadata: list[str] = []
         self._tables: dict[tuple[int, tuple[int, ...]], str] = {}
@@ -108,7 +119,17 @@ class Module:
         self.metadata.append(text)
         return f"!{99 + len(self.metadata)}"
 
-    def render(self, triple: str) -> str:
-        """The module as IR text."""
+    def parts(self) -> list[str]:
+        """The names of the parts, in the order in which they came."""
+        return list(dict.fromkeys(definition.part for definition in self.functions))
+
+    def render(self, triple: str, part: str | None = None) -> str:
+        """The module as IR text: all of it, or one part with declarations of what the others define."""
         numbered = "\n".join(f"!{100 + index} = {text}" for index, text in enumerate(self.metadata))
-        return "\n".join([f'target triple = "{triple}"', *self.globals, *self.functions, METADATA, numbered, ""])
+        own, others = [], []
+        for definition in self.functions:
+            if part is None or definition.part == part:
+                own.append(definition.text)
+            elif definition.declaration:
+                others.append(definition.declaration)
+        return "\n".join([f'target triple = "{triple}"', *self.globals, *others, *own, METADATA, numbered, ""])

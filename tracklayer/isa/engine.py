@@ -6,7 +6,18 @@ Not for: making the code (compiler/, translate/), or the guest's registers.
 
 from __future__ import annotations
 
-from tracklayer.lang import Object, Ptr, struct, u8
+from tracklayer.lang import Array, Object, Ptr, array, struct, u8, u64
+
+
+JUMPS = 128
+
+
+@struct
+class Jump:
+    """Where a jump to a computed address led before. tag: the address, and the generation of the maps << 16."""
+
+    tag: u64
+    code: Ptr[u8]
 
 
 @struct
@@ -37,7 +48,11 @@ class EngineHost:
     """The code of each block in the cache that consoles share, or what makes it."""
     own_slots: Ptr[Ptr[u8]]
     """The same for blocks made from this console's own memory."""
+    generation: u64
+    """The machine adds 1 whenever code may stand at other addresses than before."""
+    jumps: Array[Jump] = array(JUMPS)
+    """By the low bits of the address: where computed jumps led."""
     on_hook: Object
-    """Called with the address of a hooked instruction before that executes; returns 1 where the engine must return first."""
+    """Called with a hooked instruction's address before that executes; returns 1 where the engine must return first."""
     translator: Ptr[u8]
     """What the translator keeps for this console (a struct of translate/)."""

@@ -7,11 +7,10 @@ Not for:   making translated code (translator.py), the console's Python face (ap
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from ..compiler.cache import cached
 from ..compiler.glue import EXTERNALS, PYTHON_API
 from ..native.calls import builtin, python_api
 from ..native.loader import LoadedObject, load
@@ -34,30 +33,37 @@ def python_table() -> Any:
     return table
 
 
+class Code:
+    """A guest's generated code in code memory, by symbol. Objects that use others' functions come after them."""
+
+    def __init__(self, objects: Iterable[bytes]) -> None:
+        self.loaded: list[LoadedObject] = []
+        api = python_api()
+        self.symbols = {name: api[name] for name in EXTERNALS}
+        for data in objects:
+            one = load(data, code_memory(), self.symbols)
+            self.loaded.append(one)
+            self.symbols.update(one.symbols)
+
+    def __getitem__(self, name: str) -> int:
+        return self.symbols[name]
+
+
 class Interpreter:
     """T0 for one guest. Errors: RuntimeError, OSError where code cannot be compiled or placed."""
 
     name = "interpreter"
-    parts = 1
 
     def __init__(self, guest: type[Guest], progress: Progress | None = None) -> None:
         self.guest = guest
-        data = cached(f"{guest.name}-t0", SOURCES, lambda: self._build(progress))
-        self.code: LoadedObject = load(data, code_memory(), {name: python_api()[name] for name in EXTERNALS})
+        objects, self.stencils = built(guest, self.name == "translated", progress)
+        self.code = Code(objects)
         handlers = [self.code[f"op.{index}"] for index in range(guest.handlers)]
         self.table = (ctypes.c_uint64 * len(handlers))(*handlers)
         self.api = python_table()
         self._advance: Any = builtin(self.code["advance"], "advance", keep=(self.code, self.table, self.api))
         self._start = self.code["dispatch"]
         self._run = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)(self.code["run"])
-
-    def _build(self, progress: Progress | None) -> bytes:
-        from ..compiler.backend import emit
-        from .interpreter import interpreter_program
-
-        if progress:
-            progress("compiling the interpreter", 0, self.parts)
-        return emit(interpreter_program(self.guest).render())
 
     def attach(self, console: Any, on_hook: Any = None) -> None:
         """Wire a console to this engine's code. on_hook: called with the address of a hooked instruction."""
@@ -90,6 +96,69 @@ class Interpreter:
     def run(self, console: Any) -> None:
         """Run until `clock.stop` is set. The GIL is given up meanwhile."""
         self._run(ctypes.addressof(console), ctypes.addressof(self.guest.host(console)), self.code["dispatch"])
+
+
+def built(guest: type[Guest], translated: bool, progress: Progress | None) -> tuple[list[bytes], bytes | None]:
+    """The objects of a guest's interpreter and layer, and that of its stencils if `translated`: from the disk cache, or compiled.
+
+    What is missing is compiled side by side, by a helping process too.
+    """
+    from ..compiler import cache
+
+    names = [f"{guest.name}-engine"] + [f"{guest.name}-stencils"] * translated
+    found = [cache.find_cached(name, SOURCES) for name in names]
+    if None in found:
+        found = _compile(guest, names, found, progress)
+    objects = cache.unpack(found[0] or b"")
+    return objects, found[1] if translated else None
+
+
+def _compile(guest: type[Guest], names: list[str], found: list[bytes | None], progress: Progress | None) -> list[bytes | None]:
+    from ..compiler import backend, cache
+
+    helping = backend.helper()
+    try:
+        jobs: list[backend.Job] = []
+        engine_jobs = 0
+        if found[0] is None:
+            from ..compiler import program as program_module
+            from .interpreter import interpreter_program
+            from .layer import add_layer
+
+            program = interpreter_program(guest)
+            add_layer(program, guest)
+            parts = program.module.parts()
+            parts.sort(key=lambda part: part != program_module.OUTLINED)
+            # Handlers are many and short, and gain little from the expensive passes; devices have loops.
+            jobs += [backend.Job(program.render(part), *((1, 1) if part.startswith("handlers") else (2, 2))) for part in parts]
+            engine_jobs = len(jobs)
+        if len(found) > 1 and found[1] is None:
+            from .stencils import StencilCompiler
+
+            jobs.append(backend.Job(StencilCompiler(guest).build().render()))
+        finished = 0
+
+        def done() -> None:
+            nonlocal finished
+            finished += 1
+            if progress:
+                progress("compiling the engine (once; kept on disk)", finished, len(jobs))
+
+        if progress:
+            progress("compiling the engine (once; kept on disk)", 0, len(jobs))
+        objects = backend.emit_all(jobs, helping, done)
+    finally:
+        if helping:
+            helping.close()
+    result = list(found)
+    if engine_jobs:
+        result[0] = cache.pack(objects[:engine_jobs])
+    if len(objects) > engine_jobs:
+        result[1] = objects[-1]
+    for name, before, data in zip(names, found, result, strict=True):
+        if before is None and data is not None:
+            cache.keep(name, SOURCES, data)
+    return result
 
 
 def code_pointer(address: int) -> Any:

@@ -11,9 +11,12 @@ from typing import Any
 from ..compiler.convention import Convention, find
 from ..compiler.glue import advance_glue, crossing, host_offset, python_glue
 from ..compiler.intrinsics import CONTROL
-from ..compiler.program import Program
+from ..compiler.program import OWN, Program
 from ..lang import go, typed, unlikely
 from .guest import Guest
+
+PARTS = 2
+"""Object files that the handlers are spread over, to be compiled side by side."""
 
 
 @typed
@@ -74,8 +77,10 @@ def interpreter_program(guest: type[Guest]) -> Program:
     program.function("begin", guest.begin)
     program.function("outcome", guest.outcome)
     program.raw(advance_glue(find(guest.context, guest.host_path)[0], host_offset("thread")), "advance")
-    for index in range(guest.handlers):
-        program.handler(f"op.{index}", handler, {"guest": guest, "index": index})
     for function in (dispatch, boundary, single):
         program.handler(function.__name__, function, {"guest": guest})
+    for index in range(guest.handlers):
+        program.part = f"handlers.{index % PARTS}"
+        program.handler(f"op.{index}", handler, {"guest": guest, "index": index})
+    program.part = OWN
     return program

@@ -16,10 +16,9 @@ from typing import Any
 from ..lang import (
     Array, Ptr, acquire, address_of, array, go, i8, pointer, pointer_at, publish, release, struct, typed, u6, u8, u16, u32, u64,
 )  # fmt: skip
-from ..compiler.intrinsics import CONTROL
 from ..compiler.program import Program
+from ..isa.engine import JUMPS
 from .guest import Guest
-from .interpreter import convention_of
 from .stencils import (
     ABSOLUTE, BUDGET, BYTE, CONTINUE, COUNT, FALLS, HEAD, HERE, INTERPRET, LEAVES, NEXT, ON, OPERAND, RELATIVE, SLOT, SLOTS, STUB,
     TARGET, WORD, Stencil, StencilTable,
@@ -106,30 +105,36 @@ def redispatch(context: Any, guest: Any) -> None:
 def lookup(context: Any, guest: Any) -> None:
     """Enter the block at PC."""
     pc = guest.pc_of(context)
+    engine = guest.engine(context)
     page = guest.code_memory(context, pc)
     if page:
-        engine = guest.engine(context)
         it = translator(context, guest)
-        address = address_of(page)
-        offset = u64(address - it.shared[0].base)
+        offset = u64(address_of(page) - it.shared[0].base)
         if offset < it.shared[0].size:
-            number = it.shared[0].places[u64(offset + (pc & 0xFF))]
-            if number:
-                go(engine.slots[number])
-            else:
-                go(pointer_at(it.make, u8))
+            enter(context, guest, it.shared, offset, pc)
         else:
-            mine = u64(address - it.own[0].base)
+            mine = u64(address_of(page) - it.own[0].base)
             if mine < it.own[0].size:
-                own_number = it.own[0].places[u64(mine + (pc & 0xFF))]
-                if own_number:
-                    go(engine.own_slots[own_number])
-                else:
-                    go(pointer_at(it.make, u8))
+                enter(context, guest, it.own, mine, pc)
             else:
                 go(engine.short)
     else:
-        go(guest.engine(context).short)
+        go(engine.short)
+
+
+@typed
+def enter(context: Any, guest: Any, cache: Ptr[Cache], offset: u64, pc: u16) -> None:
+    """Enter the block at a place of the cache's memory, and remember the way."""
+    engine = guest.engine(context)
+    number = cache[0].places[u64(offset + (pc & 0xFF))]
+    if number:
+        code = pointer_at(cache[0].slots[number], u8)
+        place = engine.jumps[pc & (JUMPS - 1)]
+        place.tag = u64(engine.generation << 16 | pc)
+        place.code = code
+        go(code)
+    else:
+        go(pointer_at(translator(context, guest).make, u8))
 
 
 @typed
@@ -172,12 +177,11 @@ def boundary(context: Any, guest: Any) -> None:
         go(guest.engine(context).single)
 
 
-def layer_program(guest: type[Guest]) -> Program:
-    """The handlers of this module, compiled for one guest."""
-    program = Program(convention_of(guest), CONTROL)
-    for function in (redispatch, lookup, make, short, again, boundary):
+def add_layer(program: Program, guest: type[Guest]) -> None:
+    """Add the handlers of this module to a guest's program."""
+    for function in (redispatch, lookup, make, short, again):
         program.handler(function.__name__, function, {"guest": guest})
-    return program
+    program.handler("layer.boundary", boundary, {"guest": guest})
 
 
 # ------------------------------------------------------------------------------------------------ blocks
@@ -405,4 +409,5 @@ def drop(context: Any, guest: Any) -> None:
         if it.drops[at] < THRASH:
             it.drops[at] += 1
         line = u8(line + 1)
+    guest.engine(context).generation += 1
     guest.forget_written(context)

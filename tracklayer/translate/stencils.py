@@ -21,7 +21,8 @@ from ..compiler.program import Program
 from ..compiler.state import State
 from ..compiler.statements import Walker
 from ..compiler.values import Int, Known, Pointer, Value, known_int
-from ..lang import Ptr, PtrType, go, i32, storage, struct, typed, u8, u16, u32
+from ..isa.engine import JUMPS
+from ..lang import Ptr, PtrType, go, i32, storage, struct, typed, u8, u16, u32, u64
 from ..native.loader import ObjectFile
 from .guest import Guest
 from .interpreter import convention_of
@@ -136,7 +137,19 @@ def stencil(context: Any, guest: Any, index: Any, ends: Any) -> None:
         exit_to_slot(context, guest)
     else:
         guest.clock(context).instructions += hole("hole.count")
-        go(guest.engine(context).lookup)
+        jump(context, guest)
+
+
+@typed
+def jump(context: Any, guest: Any) -> None:
+    """To a computed address: where it led before, if nothing has changed since."""
+    engine = guest.engine(context)
+    pc = guest.pc_of(context)
+    place = engine.jumps[pc & (JUMPS - 1)]
+    if place.tag == u64(engine.generation << 16 | pc):
+        go(place.code)
+    else:
+        go(engine.lookup)
 
 
 @typed

@@ -14,11 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from ..compiler.cache import cached
 from ..compiler.convention import find
 from ..isa.engine import EngineHost
 from ..lang import layout
-from ..native.loader import LoadedObject, load, parse
+from ..native.loader import parse
 from ..native.memory import code_memory
 from .engine import SOURCES, Interpreter, Progress, code_pointer
 from .guest import Guest
@@ -76,41 +75,25 @@ class TranslatedEngine(Interpreter):
     """T0 and T1 for one guest."""
 
     name = "translated"
-    parts = 3
 
     def __init__(self, guest: type[Guest], progress: Progress | None = None) -> None:
         super().__init__(guest, progress)
-        stencils = cached(f"{guest.name}-t1", SOURCES, lambda: self._build_stencils(progress))
-        self.layer: LoadedObject = load(cached(f"{guest.name}-layer", SOURCES, lambda: self._build_layer(progress)), code_memory())
-        self.tables = Tables(guest, parse(stencils))
-        redirect = self.layer["redispatch"]
+        assert self.stencils is not None
+        self.tables = Tables(guest, parse(self.stencils))
+        redirect = self.code["redispatch"]
         self.redirects = (ctypes.c_uint64 * guest.opcodes)(*[redirect] * guest.opcodes)
         self._shared: weakref.WeakValueDictionary[int, CodeCache] = weakref.WeakValueDictionary()
         self._lock = threading.Lock()
         engine = find(guest.context, guest.engine_path)[0]
         self.slots_fields = tuple(engine + layout(EngineHost)[name].offset for name in ("slots", "own_slots"))
 
-    def _build_stencils(self, progress: Progress | None) -> bytes:
-        from ..compiler.backend import emit
-
-        if progress:
-            progress("compiling the stencils", 1, self.parts)
-        return emit(StencilCompiler(self.guest).build().render())
-
-    def _build_layer(self, progress: Progress | None) -> bytes:
-        from ..compiler.backend import emit
-        from .layer import layer_program
-
-        if progress:
-            progress("compiling the translator", 2, self.parts)
-        return emit(layer_program(self.guest).render())
-
     def attach(self, console: Any, on_hook: Any = None) -> None:
         super().attach(console, on_hook)
         engine = self.guest.engine(console)
-        for name in ("lookup", "short", "again", "boundary"):
-            setattr(engine, name, code_pointer(self.layer[name]))
-        engine.unmapped = code_pointer(self.layer["lookup"])
+        for name in ("lookup", "short", "again"):
+            setattr(engine, name, code_pointer(self.code[name]))
+        engine.boundary = code_pointer(self.code["layer.boundary"])
+        engine.unmapped = code_pointer(self.code["lookup"])
         engine.dispatch = ctypes.cast(self.redirects, type(engine.dispatch))
         console.retired = []
         self._wire(console)
@@ -128,14 +111,15 @@ class TranslatedEngine(Interpreter):
         own = self._cache(ctypes.addressof(console), ctypes.sizeof(console), 4096, OWN_CHUNK, True)
         state.shared = ctypes.pointer(shared.cache)
         state.own = ctypes.pointer(own.cache)
-        state.make, state.short = self.layer["make"], self.layer["short"]
+        state.make, state.short = self.code["make"], self.code["short"]
         engine.slots = ctypes.cast(shared.cache.slots, type(engine.slots))
         engine.own_slots = ctypes.cast(own.cache.slots, type(engine.own_slots))
         engine.translator = ctypes.cast(ctypes.pointer(state), type(engine.translator))
+        engine.generation += 1
         console.translation = (state, shared, own)
 
     def _cache(self, base: int, size: int, capacity: int, chunk: int, own: bool) -> CodeCache:
-        return CodeCache(base, size, capacity, chunk, own, self.slots_fields[own], self.layer["make"], self.layer["lookup"])
+        return CodeCache(base, size, capacity, chunk, own, self.slots_fields[own], self.code["make"], self.code["lookup"])
 
     def _cache_for(self, console: Any) -> CodeCache:
         """The cache of the console's ROM: shared, unless the console has hooks."""
@@ -174,4 +158,5 @@ class TranslatedEngine(Interpreter):
             for cache in (shared, own):
                 if cache.cache.wants_room:
                     cache.grow()
+        self.guest.engine(console).generation += 1
 

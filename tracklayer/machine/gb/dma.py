@@ -17,7 +17,7 @@ from tracklayer.machine.common.clock import NEVER, Clock
 
 from . import events, maps
 from .host import GbHost
-from .maps import Banks, PpuState, remap
+from .maps import Banks, PpuState, close_all, open_all
 
 LENGTH = 160
 DELAY = 8
@@ -112,17 +112,41 @@ def byte_on_bus(gb: Machine) -> u8:
 
 
 @typed
+def overwrite(gb: Machine, value: u8) -> None:
+    """The CPU wrote `value` on the bus that the copy uses: the copy takes that, and nothing else gets it.
+
+    WRAM drives the bus at the same time as the CPU, and zeros win. Proof: gambatte oamdma/oamdma_src*_busypush*.
+    """
+    index = u8(max(gb.dma.position, 1) - 1)
+    if index < LENGTH:
+        page = source_page(gb)
+        if page >= maps.WRAM:
+            value = value & source_byte(gb, page, index)
+        gb.oam[index] = value
+
+
+@typed(outline=True)
+def hold(gb: Machine, time: u64) -> None:
+    """The CPU's clock stood still (HALT) for `time`, and the copy with it. It had caught up before.
+
+    Proof: gambatte oamdma/oamdmasrc80_halt_lycirq_read8000.
+    """
+    gb.dma.started = u64(gb.dma.started + time)
+    if gb.dma.next_start != NEVER:
+        gb.dma.next_start = u64(gb.dma.next_start + time)
+    gb.clock.schedule(events.DMA, end(gb))
+
+
+@typed
 def due(gb: Machine) -> None:
     """The event: if the transfer is over, memory is the CPU's again."""
     catch_up(gb)
-    if gb.dma.running:
-        gb.clock.schedule(events.DMA, u64(gb.dma.started + DURATION))
-    elif gb.dma.next_start != NEVER:
-        gb.clock.schedule(events.DMA, u64(gb.dma.next_start + DURATION))
+    if gb.dma.running or gb.dma.next_start != NEVER:
+        gb.clock.schedule(events.DMA, end(gb))
     else:
         gb.dma.blocking = 0
         gb.clock.cancel(events.DMA)
-        remap(gb, 0, 256)
+        open_all(gb)
 
 
 @typed
@@ -139,8 +163,14 @@ def request(gb: Machine, source: u8) -> None:
     gb.dma.next_start = u64(gb.clock.now() + DELAY)
     if not gb.dma.blocking:
         gb.dma.blocking = 1
-        remap(gb, 0, 256)
-        gb.clock.schedule(events.DMA, u64(gb.dma.next_start + DURATION))
+        close_all(gb)
+        gb.clock.schedule(events.DMA, end(gb))
+
+
+@typed
+def end(gb: Machine) -> u64:
+    """When the last transfer that is known of will be over; one is running or requested."""
+    return u64((gb.dma.started if gb.dma.next_start == NEVER else gb.dma.next_start) + DURATION)
 
 
 @typed

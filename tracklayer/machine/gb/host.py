@@ -54,6 +54,8 @@ class GbHost:
     fetch_map: Array[Ptr[u8]] = array(256)
     memory_map: Array[Ptr[u8]] = array(256)
     """By page: the memory that stands there, whatever may forbid touching it; null where there is none."""
+    open_maps: Array[Ptr[u8]] = array(768)
+    """What read_map, write_map and fetch_map are again when OAM DMA, which closes all pages, is over."""
     page_flags: Array[u8] = array(256)
     rom: Ptr[Page]
     ram: Ptr[Page]

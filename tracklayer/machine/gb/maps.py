@@ -79,6 +79,8 @@ def rebuild(gb: Machine) -> None:
     place_rom(gb, ROM_HIGH, gb.banks.high)
     place_ram(gb)
     remap(gb, 0, 256)
+    if gb.dma.blocking:
+        close_all(gb)
 
 
 @typed
@@ -128,6 +130,7 @@ def watched_page(page: u8) -> u8:
 @typed(outline=True)
 def remap(gb: Machine, first: u16, count: u16) -> None:
     """Derive what may be accessed directly, for `count` pages from page `first` on."""
+    gb.host.engine.generation += 1
     index: u16 = first
     left: u16 = count
     while left > 0:
@@ -141,13 +144,42 @@ def remap_page(gb: Machine, page: u8) -> None:
     """Derive what may be accessed directly on one page."""
     flags = gb.host.page_flags[page]
     memory = gb.host.memory_map[page]
-    if gb.dma.blocking or flags & COVERED != 0 or (VRAM <= page < CART_RAM and not gb.ppu.vram_free):
+    if flags & COVERED != 0 or (VRAM <= page < CART_RAM and not gb.ppu.vram_free):
         memory = null(u8)
-    gb.host.read_map[page] = memory
-    if page >= VRAM and flags & SLOW_WRITE == 0 and gb.host.watch[watched_page(page)] == 0:
-        gb.host.write_map[page] = memory
-    else:
-        gb.host.write_map[page] = null(u8)
+    written = memory
+    if page < VRAM or flags & SLOW_WRITE != 0 or gb.host.watch[watched_page(page)] != 0:
+        written = null(u8)
+    fetched = memory
     if flags & HOOKED != 0:
-        memory = null(u8)
-    gb.host.fetch_map[page] = memory
+        fetched = null(u8)
+    gb.host.open_maps[page] = memory
+    gb.host.open_maps[0x100 + page] = written
+    gb.host.open_maps[0x200 + page] = fetched
+    if not gb.dma.blocking:
+        gb.host.read_map[page] = memory
+        gb.host.write_map[page] = written
+        gb.host.fetch_map[page] = fetched
+
+
+@typed(outline=True)
+def close_all(gb: Machine) -> None:
+    """OAM DMA begins: no page may be accessed directly."""
+    gb.host.engine.generation += 1
+    page: u16 = 0
+    while page < 0x100:
+        gb.host.read_map[page] = null(u8)
+        gb.host.write_map[page] = null(u8)
+        gb.host.fetch_map[page] = null(u8)
+        page += 1
+
+
+@typed(outline=True)
+def open_all(gb: Machine) -> None:
+    """OAM DMA is over: every page as `remap` left it."""
+    gb.host.engine.generation += 1
+    page: u16 = 0
+    while page < 0x100:
+        gb.host.read_map[page] = gb.host.open_maps[page]
+        gb.host.write_map[page] = gb.host.open_maps[0x100 + page]
+        gb.host.fetch_map[page] = gb.host.open_maps[0x200 + page]
+        page += 1
