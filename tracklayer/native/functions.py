@@ -1,0 +1,1169 @@
+"""Functions: native code with a signature becomes a builtin, and a Python callable becomes a C function.
+
+For:       `native_function(address, signature)`, a builtin that checks and converts its arguments; `callback(callable,
+           signature)`, a C function that calls Python; the signatures of both.
+Not for:   writing the native code (assembler.py, the compiler); lifetimes of builtins (calls.py).
+Invariant: on every way out, every buffer is released, every reference given back, and the GIL held again.
+
+**Signatures.** `result(name: type, ...)`; names may be left out. Types:
+
+| type | from Python | in native code |
+|---|---|---|
+| `i8 i16 i32 i64 u8 u16 u32 u64` | an integer that fits (`__index__` counts), else OverflowError | an integer,
+extended to 64 bits | | `f32 f64` | a number (`__float__` counts) | a float in an XMM register |
+| `bool` | any object, its truth | 0 or 1 |
+| `ptr` | an address (an integer), or None for null | 64 bits |
+| `object` | any object | `PyObject *`, borrowed |
+| `buffer`, `mut buffer` | what has a (writable) buffer of bytes | two arguments: address, bytes |
+| `f64[]`, `mut i32[]`, ... | what has a contiguous (writable) buffer of that element type | two arguments: address,
+elements |
+
+As a result also `void` (None) and a pair such as `(i64, i64)`, in RAX and RDX (floats: XMM0, XMM1). An `object` result
+is a new reference, or null with an exception set.
+
+**Costs.** Integers that fit 30 bits and floats are read and checked inline; what does not fit goes out of line, and
+errors are put into words by Python. The code of such an adapter is made once for each signature; a further function
+costs a copy of it.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import struct
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from types import BuiltinFunctionType
+from typing import Any, NoReturn
+
+from tracklayer.native import runtime
+from tracklayer.native.assembler import Assembled, Assembler
+from tracklayer.native.calls import builtin, python_api
+from tracklayer.native.memory import Block, CodeMemory, code_memory
+from tracklayer.native.operands import REGISTERS as _R
+from tracklayer.native.operands import (
+    Label,
+    Memory,
+    Register,
+    Symbol,
+    al,
+    ax,
+    dword,
+    eax,
+    ecx,
+    edx,
+    fs,
+    mem,
+    qword,
+    r8,
+    r9,
+    r10,
+    r12,
+    r13,
+    r13d,
+    r14,
+    rax,
+    rbp,
+    rbx,
+    rcx,
+    rdi,
+    rdx,
+    rsi,
+    rsp,
+    xmm0,
+    xmm1,
+)
+
+
+class SignatureError(ValueError):
+    """A signature that cannot be read. The message says what was expected, and where."""
+
+
+# ----------------------------------------------------------------------------------------------------------- signatures
+
+
+@dataclass(frozen=True, slots=True)
+class Type:
+    """A native type. `kind` is one of int, float, bool, ptr, object, buffer, void; `size` is in bytes; `codes` are the
+    letters that the element type of a buffer may have in the notation of `struct`."""
+
+    name: str
+    kind: str
+    size: int = 8
+    signed: bool = False
+    writable: bool = False
+    codes: str = ""
+
+    @property
+    def is_float(self) -> bool:
+        return self.kind == "float"
+
+    @property
+    def slots(self) -> int:
+        """How many native arguments it is."""
+        return 2 if self.kind == "buffer" else 1
+
+
+_SCALARS = {
+    "i8": Type("i8", "int", 1, True, codes="b"),
+    "i16": Type("i16", "int", 2, True, codes="h"),
+    "i32": Type("i32", "int", 4, True, codes="i" + ("l" if struct.calcsize("@l") == 4 else "")),
+    "i64": Type("i64", "int", 8, True, codes="qn" + ("l" if struct.calcsize("@l") == 8 else "")),
+    "u8": Type("u8", "int", 1, codes="Bc?"),
+    "u16": Type("u16", "int", 2, codes="H"),
+    "u32": Type("u32", "int", 4, codes="I" + ("L" if struct.calcsize("@l") == 4 else "")),
+    "u64": Type("u64", "int", 8, codes="QN" + ("L" if struct.calcsize("@l") == 8 else "")),
+    "f32": Type("f32", "float", 4, codes="f"),
+    "f64": Type("f64", "float", 8, codes="d"),
+    "bool": Type("bool", "bool"),
+    "ptr": Type("ptr", "ptr"),
+    "object": Type("object", "object"),
+}
+_VOID = Type("void", "void")
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter. `shown` is its name in messages and in `inspect.signature`."""
+
+    shown: str
+    type: Type
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What a native function takes and gives: `results` has no, one or two types."""
+
+    parameters: tuple[Parameter, ...]
+    results: tuple[Type, ...]
+
+    @property
+    def shape(self) -> Signature:
+        """The same without names: functions of one shape share their adapter's code."""
+        return Signature(tuple(Parameter("", p.type) for p in self.parameters), self.results)
+
+    def __str__(self) -> str:
+        names = ", ".join(p.shown for p in self.parameters)
+        return f"({names}, /)" if names else "()"
+
+
+def _type(text: str, whole: str) -> Type:
+    words = text.split()
+    writable = words[:1] == ["mut"]
+    name = " ".join(words[writable:])
+    if name == "buffer":
+        return Type(text, "buffer", 1, writable=writable)
+    if name.endswith("[]") and name[:-2].strip() in _SCALARS:
+        element = _SCALARS[name[:-2].strip()]
+        if element.codes:
+            return Type(text, "buffer", element.size, writable=writable, codes=element.codes)
+    if name in _SCALARS and not writable:
+        return _SCALARS[name]
+    known = ", ".join([*_SCALARS, "buffer", "mut buffer", "f64[]", "mut f64[]"])
+    raise SignatureError(f"{whole!r}: {text!r} is no type; there are {known} (and void as a result)")
+
+
+@functools.cache
+def parse_signature(text: str) -> Signature:
+    """Read `result(name: type, ...)`.
+    Errors: SignatureError."""
+    match = re.fullmatch(r"\s*(\([^()]*\)|[^()]*?)\s*\(([^()]*)\)\s*", text)
+    if match is None:
+        raise SignatureError(f"{text!r}: a signature looks like 'i64(x: i64, data: mut f64[])'")
+    result, inside = match[1].strip(), match[2].strip()
+    if result.startswith("("):
+        results = tuple(_type(part.strip(), text) for part in result[1:-1].split(",") if part.strip())
+        if len(results) != 2:
+            raise SignatureError(f"{text!r}: a result in brackets is a pair")
+    else:
+        results = () if result == "void" else (_type(result, text),)
+    if any(kind.kind == "buffer" for kind in results):
+        raise SignatureError(f"{text!r}: a buffer cannot be returned")
+    parameters = []
+    for i, part in enumerate(filter(None, map(str.strip, inside.split(",")))):
+        name, colon, kind = part.rpartition(":")
+        name = name.strip()
+        if colon and not name.isidentifier():
+            raise SignatureError(f"{text!r}: {name!r} is no name for a parameter")
+        parameters.append(Parameter(name or f"arg{i + 1}", _type(kind.strip(), text)))
+    if len({p.shown for p in parameters}) != len(parameters):
+        raise SignatureError(f"{text!r}: two parameters have the same name")
+    return Signature(tuple(parameters), results)
+
+
+# ----------------------------------------------------------------------------------------------------- errors, in words
+
+
+class _Explainer:
+    """Puts into words why an argument was refused. Generated code calls it, seldom, with a number and the object at
+    fault."""
+
+    __slots__ = ("name", "signature")
+
+    def __init__(self, name: str, signature: Signature) -> None:
+        self.name = name
+        self.signature = signature
+
+    def __call__(self, index: int, value: Any) -> NoReturn:
+        if index == _COUNT:
+            n = len(self.signature.parameters)
+            expected = f"exactly {n} argument{'s' * (n != 1)}" if n else "no arguments"
+            raise TypeError(f"{self.name}() takes {expected} ({value} given)")
+        if index == _RESULT:
+            self._refuse("must return", self.signature.results[0], value)
+        if index == _DEPTH:
+            raise RecursionError(f"maximum recursion depth exceeded in {self.name}(): the C stack is nearly full")
+        parameter = self.signature.parameters[index]
+        self._refuse(f"argument {parameter.shown!r} must be", parameter.type, value)
+
+    def _refuse(self, what: str, kind: Type, value: Any) -> NoReturn:
+        given = type(value).__name__
+        if kind.kind == "buffer":
+            self._refuse_buffer(what, kind, value)
+        if kind.kind == "float":
+            if hasattr(value, "__float__"):
+                float(value)  # what it raises itself is better than what could be said here
+            raise TypeError(f"{self.name}() {what} a number, not {given}")
+        if kind.kind == "ptr" and not hasattr(value, "__index__"):
+            raise TypeError(f"{self.name}() {what} an address (an integer) or None, not {given}")
+        if kind.kind == "bool":
+            bool(value)
+            raise TypeError(f"{self.name}() {what} something with a truth value, not {given}")
+        if not hasattr(value, "__index__"):
+            raise TypeError(f"{self.name}() {what} an integer, not {given}")
+        low = -(1 << (8 * kind.size - 1)) if kind.signed else 0
+        high = (1 << (8 * kind.size - kind.signed)) - 1
+        raise OverflowError(f"{self.name}() {what} {kind.name}, from {low} to {high}, not {value.__index__()}")
+
+    def _refuse_buffer(self, what: str, kind: Type, value: Any) -> NoReturn:
+        wanted = f"a {'writable ' * kind.writable}buffer"
+        wanted += f" of {kind.name.removeprefix('mut ').removesuffix('[]')}" if kind.codes else ""
+        given = type(value).__name__
+        try:
+            view = memoryview(value)
+        except TypeError:
+            raise TypeError(f"{self.name}() {what} {wanted}, not {given}") from None
+        if kind.writable and view.readonly:
+            raise TypeError(f"{self.name}() {what} {wanted}; this {given} is read-only")
+        if not view.c_contiguous:
+            raise ValueError(f"{self.name}() {what} {wanted}, contiguous; this {given} is not")
+        raise TypeError(f"{self.name}() {what} {wanted}; the elements of this {given} are {view.format!r}")
+
+
+_COUNT, _RESULT, _DEPTH = -1, -2, -3
+"""Numbers for the explainer besides those of arguments."""
+
+
+# -------------------------------------------------------------------------------------------------- adapters, generated
+
+_OB_TYPE = 8
+_LONG_TAG, _LONG_DIGIT = 16, 24
+_FLOAT_VALUE = 16
+_TUPLE_ITEMS = 24
+_BUFFER_SIZE = 80
+"""Layout of CPython's objects, 64-bit release builds: Include/cpython/longintrepr.h, floatobject.h, tupleobject.h,
+Include/object.h."""
+
+_NEW_INTS = sys.version_info >= (3, 12)
+"""3.12: an int's size and sign are a tag (digits << 3 | sign); before, a signed number of digits. Objects became
+immortal."""
+
+_PyBUF_WRITABLE, _PyBUF_FORMAT, _PyBUF_C_CONTIGUOUS = 0x1, 0x4, 0x38
+_VECTORCALL_OFFSET = 1 << 63
+
+
+class _Adapter(Assembler):
+    """An assembler with the pieces that both directions need. Cold code is collected and put behind the rest.
+
+    Addresses that differ between functions of one shape are slots in the code's data, filled in for each copy."""
+
+    def __init__(self, name: str, abi: str | None = None) -> None:
+        super().__init__(name, abi=abi)
+        self._cold: list[Callable[[], None]] = []
+        self._slots: list[str] = []
+        self.regs = (rdi, rsi, rdx, rcx, r8, r9) if self.abi == "sysv" else (rcx, rdx, r8, r9)
+        self.shadow = 0 if self.abi == "sysv" else 32
+
+    def py(self, name: str) -> None:
+        """Call a function of the C API."""
+        self.call(Symbol(name, python_api()[name]))
+
+    def object_at(self, name: str) -> Memory:
+        """The address of a C-API object, in memory."""
+        return self.constant(python_api()[name])
+
+    def slot(self, name: str) -> Memory:
+        """A word that each copy of this code fills in for itself."""
+        if name not in self._slots:
+            self._slots.append(name)
+        return qword[f"slot {name}"]
+
+    def cold(self, write: Callable[[], None]) -> None:
+        """Write this later, out of the way."""
+        self._cold.append(write)
+
+    def finish(self) -> None:
+        """Write what was put off, and the slots."""
+        while self._cold:
+            self._cold.pop(0)()
+        self.finish_frame()
+        self.align(8)
+        for name in self._slots:
+            self.label(f"slot {name}")
+            self.dq(0)
+
+    def decref(self, register: Register) -> None:
+        """Give a reference back. `register` is not RAX, which is lost."""
+        done, last = self.forward(), self.forward()
+        if _NEW_INTS:
+            self.mov(eax, dword[register])
+            self.test(eax, eax)
+            self.js(done)  # immortal
+        self.dec(qword[register])
+        self.jz(last)
+        self.label(done)
+
+        def destroy() -> None:
+            self.label(last)
+            if register != self.regs[0]:
+                self.mov(self.regs[0], register)
+            self.py("_Py_Dealloc")
+            self.jmp(done)
+
+        self.cold(destroy)
+
+    def incref_constant(self) -> None:
+        """Take a reference to the constant in RAX (None, True, False), which newer versions do not count."""
+        if not _NEW_INTS:
+            self.inc(qword[rax])
+
+    def small_int(self, source: Register, slow: Label, *, signed: bool) -> None:
+        """The value of the int `source` into RAX if it is exactly an int of one digit, else to `slow`. Uses RCX,
+        RDX."""
+        self.mov(rax, qword[source + _OB_TYPE])
+        self.cmp(rax, self.object_at("PyLong_Type"))
+        self.jne(slow)
+        self.mov(rcx, qword[source + _LONG_TAG])
+        if _NEW_INTS:  # tag: digits << 3 | 0 positive, 1 zero, 2 negative
+            self.cmp(rcx, 16 if signed else 10)
+            self.jae(slow)
+            self.mov(eax, dword[source + _LONG_DIGIT])
+            if signed:
+                self.and_(ecx, 3)
+                self.mov(edx, 1)
+                self.sub(rdx, rcx)
+                self.imul(rax, rdx)
+            # Unsigned: the tag is 8 (one digit) or 1 (zero, whose digit is 0); from 10 on negative or long.
+        else:
+            self.lea(rdx, mem[rcx + 1])
+            self.cmp(rdx, 2)
+            self.ja(slow)
+            if not signed:
+                self.test(rcx, rcx)
+                self.js(slow)
+            self.mov(eax, dword[source + _LONG_DIGIT])
+            self.imul(rax, rcx)
+
+    def to_native(self, kind: Type, source: Register, target: Memory, refused: Label) -> None:
+        """Convert the object in `source` (which calls keep) and store it; to `refused` if that cannot be, maybe with an
+        exception set."""
+        match kind.kind:
+            case "object":
+                self.mov(target, source)
+            case "float":
+                self._to_float(kind, source, target, refused)
+            case "bool":
+                self._to_bool(source, target, refused)
+            case _:
+                self._to_int(kind, source, target, refused)
+
+    def _to_int(self, kind: Type, source: Register, target: Memory, refused: Label) -> None:
+        slow, have, store = self.forward(), self.forward(), self.forward()
+        self.small_int(source, slow, signed=kind.signed)
+        self.label(have)
+        if kind.size < 8:
+            if kind.signed:
+                narrow = {1: al, 2: ax, 4: eax}[kind.size]
+                (self.movsxd if kind.size == 4 else self.movsx)(rcx, narrow)
+                self.cmp(rcx, rax)
+                self.jne(refused)
+            else:
+                self.mov(rcx, rax)
+                self.shr(rcx, 8 * kind.size)
+                self.jnz(refused)
+        self.label(store)
+        self.mov(target, rax)
+
+        def convert() -> None:
+            self.label(slow)
+            if kind.kind == "ptr":
+                self.xor(eax, eax)
+                self.cmp(source, self.object_at("_Py_NoneStruct"))
+                self.je(store)
+            self.mov(self.regs[0], source)
+            self.py("PyNumber_Index")
+            self.test(rax, rax)
+            self.jz(refused)
+            self.mov(r12, rax)
+            self.mov(self.regs[0], rax)
+            self.py("PyLong_AsLongLong" if kind.signed else "PyLong_AsUnsignedLongLong")
+            self.mov(r14, rax)
+            self.mov(self.regs[0], r12)
+            self.py("Py_DecRef")
+            self.mov(rax, r14)
+            self.cmp(rax, -1)
+            self.jne(have)
+            self.py("PyErr_Occurred")
+            self.test(rax, rax)
+            self.mov(rax, r14)
+            self.jz(have)
+            self.jmp(refused)
+
+        self.cold(convert)
+
+    def _to_float(self, kind: Type, source: Register, target: Memory, refused: Label) -> None:
+        slow, have = self.forward(), self.forward()
+        self.mov(rax, qword[source + _OB_TYPE])
+        self.cmp(rax, self.object_at("PyFloat_Type"))
+        self.jne(slow)
+        self.movsd(xmm0, qword[source + _FLOAT_VALUE])
+        self.label(have)
+        if kind.size == 4:
+            self.cvtsd2ss(xmm0, xmm0)
+        self.movsd(target, xmm0)
+
+        def convert() -> None:
+            self.label(slow)
+            self.mov(self.regs[0], source)
+            self.py("PyFloat_AsDouble")
+            self.ucomisd(xmm0, self.constant(-1.0))
+            self.jne(have)
+            self.jp(have)
+            self.movsd(target, xmm0)
+            self.py("PyErr_Occurred")
+            self.movsd(xmm0, target)
+            self.test(rax, rax)
+            self.jz(have)
+            self.jmp(refused)
+
+        self.cold(convert)
+
+    def _to_bool(self, source: Register, target: Memory, refused: Label) -> None:
+        slow, store = self.forward(), self.forward()
+        self.mov(eax, 1)
+        self.cmp(source, self.object_at("_Py_TrueStruct"))
+        self.je(store)
+        self.xor(eax, eax)
+        self.cmp(source, self.object_at("_Py_FalseStruct"))
+        self.jne(slow)
+        self.label(store)
+        self.mov(target, rax)
+
+        def ask() -> None:
+            self.label(slow)
+            self.mov(self.regs[0], source)
+            self.py("PyObject_IsTrue")
+            self.test(eax, eax)
+            self.js(refused)
+            self.jmp(store)
+
+        self.cold(ask)
+
+    def to_python(self, kind: Type, source: Memory) -> None:
+        """The native value in memory as a new reference in RAX (null: an exception is set)."""
+        first = self.regs[0]
+        match kind.kind:
+            case "int":
+                self._extend(kind, first, source)
+                self.py("PyLong_FromLongLong" if kind.signed or kind.size < 8 else "PyLong_FromUnsignedLongLong")
+            case "ptr":
+                self.mov(first, source)
+                self.py("PyLong_FromUnsignedLongLong")
+            case "float":
+                if kind.size == 4:
+                    self.cvtss2sd(xmm0, dword[source.address])
+                else:
+                    self.movsd(xmm0, source)
+                self.py("PyFloat_FromDouble")
+            case "bool":
+                false = self.forward()
+                self.cmp(Memory(source.address, 1), 0)
+                self.mov(rax, self.object_at("_Py_FalseStruct"))
+                self.je(false)
+                self.mov(rax, self.object_at("_Py_TrueStruct"))
+                self.label(false)
+                self.incref_constant()
+            case _:  # object: a new reference already
+                self.mov(rax, source)
+
+    def _extend(self, kind: Type, register: Register, source: Memory) -> None:
+        """A narrow integer to 64 bits. C leaves the upper half of a register undefined."""
+        narrow = Memory(source.address, kind.size)
+        if kind.size == 8:
+            self.mov(register, source)
+        elif kind.signed:
+            (self.movsxd if kind.size == 4 else self.movsx)(register, narrow)
+        elif kind.size == 4:
+            self.mov(_R["e" + register.name[1:]] if not register.name[1].isdigit() else _R[register.name + "d"], narrow)
+        else:
+            self.movzx(register, narrow)
+
+    def explain(self) -> None:
+        """Call the explainer for the number in R13D and the object in RBX. It leaves an exception set."""
+        clear, ask, done = self.forward(), self.forward(), self.forward()
+        self.py("PyErr_Occurred")
+        self.test(rax, rax)
+        self.jz(ask)
+        # What `__index__` and its like raise themselves passes; what the C API says of the type is said better here.
+        for name in ("PyExc_TypeError", "PyExc_OverflowError", "PyExc_BufferError", "PyExc_ValueError"):
+            self.mov(self.regs[0], self.object_at(name))
+            self.py("PyErr_ExceptionMatches")
+            self.test(eax, eax)
+            self.jnz(clear)
+        self.jmp(done)
+        self.label(clear)
+        self.py("PyErr_Clear")
+        self.label(ask)
+        self.movsxd(self.regs[0], r13d)
+        self.py("PyLong_FromLongLong")
+        self.test(rax, rax)
+        self.jz(done)
+        self.mov(r12, rax)
+        self.sub(rsp, 32 + self.shadow)
+        self.mov(qword[rsp + self.shadow], rax)
+        self.mov(qword[rsp + self.shadow + 8], rbx)
+        self.mov(self.regs[0], self.slot("explainer"))
+        self.lea(self.regs[1], mem[rsp + self.shadow])
+        self.mov(self.regs[2], 2)
+        self.xor(_low(self.regs[3]), _low(self.regs[3]))
+        self.py("PyObject_Vectorcall")
+        self.add(rsp, 32 + self.shadow)
+        self.mov(rbx, rax)
+        self.mov(self.regs[0], r12)
+        self.py("Py_DecRef")
+        self.test(rbx, rbx)
+        self.jz(done)
+        self.mov(self.regs[0], rbx)  # an object that changed its mind in between: there is no value all the same
+        self.py("Py_DecRef")
+        self.mov(self.regs[0], self.object_at("PyExc_SystemError"))
+        self.py("PyErr_SetNone")
+        self.label(done)
+
+
+def _low(register: Register) -> Register:
+    """The lower 32 bits of a 64-bit register."""
+    name = register.name
+    return _R[name + "d"] if name[1:].isdigit() else _R["e" + name[1:]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Template:
+    """An adapter's code for address 0, which runs anywhere once its slots (offset by name) are filled in."""
+
+    made: Assembled
+    slots: dict[str, int]
+    entries: dict[str, int]
+
+    def copy(self, memory: CodeMemory, values: dict[str, int], entries: Iterable[str]) -> tuple[Block, list[int]]:
+        """A copy with its slots filled in, and the addresses of entries."""
+        data = bytearray(self.made.data)
+        for name, offset in self.slots.items():
+            data[offset : offset + 8] = values[name].to_bytes(8, "little")
+        block = memory.allocate(len(data), 64)
+        block.write(0, data)
+        return block, [block.address + self.entries[name] for name in entries]
+
+
+class _Templates:
+    """The adapters that were made so far, by what they depend on. Knowledge only: a template never changes."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._known: dict[tuple[object, ...], _Template] = {}
+
+    def get(self, key: tuple[object, ...], make: Callable[[], _Adapter]) -> _Template:
+        found = self._known.get(key)
+        if found is None:
+            with self._lock:
+                adapter = make()
+                adapter.finish()
+                made = adapter.assemble(0)
+                slots = {name: made.labels[f"slot {name}"] for name in adapter._slots}
+                found = self._known[key] = _Template(made, slots, dict(made.labels))
+        return found
+
+
+_TEMPLATES = _Templates()
+
+
+# ----------------------------------------------------------------------------------------------------- Python -> native
+
+
+def _entry_adapter(signature: Signature, nogil: bool, calls_back: bool) -> _Adapter:
+    """The code of a METH_FASTCALL function that converts its arguments, calls the body, converts its result.
+
+    Frame: [rbp-8] rbx, -16 r12, -24 r13, -32 r14, then one word for each native argument, two for results, one for the
+    thread's state, then 80 bytes for each buffer, then arguments of the body that go on the stack."""
+    a = _Adapter("tracklayer_entry")
+    natives = [(p, part) for p in signature.parameters for part in range(p.type.slots)]
+    buffers = [i for i, p in enumerate(signature.parameters) if p.type.kind == "buffer"]
+    integers = [n for n, (p, _) in enumerate(natives) if not p.type.is_float]
+    floats = [n for n, (p, _) in enumerate(natives) if p.type.is_float]
+    if a.abi == "sysv":
+        on_stack = sorted(integers[6:] + floats[8:])
+    else:
+        on_stack = list(range(4, len(natives)))
+    saved = 32
+    values = saved + 8 * len(natives)
+    results = values + 24
+    views = results + _BUFFER_SIZE * len(buffers)
+    outgoing = a.shadow + 8 * len(on_stack)
+    size = ((views + outgoing + 15) & -16) - saved
+    value = [qword[rbp - saved - 8 * (n + 1)] for n in range(len(natives))]
+    result = [qword[rbp - values - 8], qword[rbp - values - 16]]
+    thread = qword[rbp - values - 24]
+    view = {i: rbp - results - _BUFFER_SIZE * (n + 1) for n, i in enumerate(buffers)}
+
+    a.label("entry")
+    a.push(rbp)
+    a.mov(rbp, rsp)
+    a.push(rbx)
+    a.push(r12)
+    a.push(r13)
+    a.push(r14)
+    a.sub(rsp, size)
+    fail, refuse = a.forward("fail"), a.forward("refuse")
+
+    wrong_count = a.forward()
+    a.cmp(a.regs[2], len(signature.parameters))
+    a.jne(wrong_count)
+
+    def count() -> None:
+        a.label(wrong_count)
+        a.mov(a.regs[0], a.regs[2])
+        a.py("PyLong_FromLongLong")
+        a.test(rax, rax)
+        a.jz(fail)
+        a.mov(rbx, rax)
+        a.mov(r14, rax)
+        a.mov(r13d, _COUNT)
+        a.explain()
+        a.mov(a.regs[0], r14)
+        a.py("Py_DecRef")
+        a.jmp(fail)
+
+    a.cold(count)
+    _check_stack(a, fail)
+    if signature.parameters:
+        a.mov(rbx, a.regs[1])
+
+    # Scalars first: an error in one finds no buffer to release.
+    order = [i for i in range(len(signature.parameters)) if i not in view] + buffers
+    first_native = [0] * len(signature.parameters)
+    at = 0
+    for i, parameter in enumerate(signature.parameters):
+        first_native[i] = at
+        at += parameter.type.slots
+    refusals: dict[int, Label] = {}
+    for i in order:
+        kind = signature.parameters[i].type
+        refused = refusals[i] = a.forward()
+        a.mov(rdi if a.abi == "sysv" else r10, qword[rbx + 8 * i])
+        source = rdi if a.abi == "sysv" else r10
+        if kind.kind == "object":
+            a.mov(value[first_native[i]], source)
+            continue
+        if kind.kind == "buffer":
+            _acquire(a, kind, source, view[i], value[first_native[i]], value[first_native[i] + 1], refused)
+            continue
+        # A slow conversion calls out: it finds the object in its argument register again.
+        a.mov(r13, source)
+        a.to_native(kind, r13, value[first_native[i]], refused)
+
+    if nogil:
+        a.py("PyEval_SaveThread")
+        a.mov(thread, rax)
+    for place, n in enumerate(on_stack):
+        a.mov(rax, value[n])
+        a.mov(qword[rsp + a.shadow + 8 * place], rax)
+    if a.abi == "sysv":
+        for register, n in zip(a.regs, integers, strict=False):
+            a.mov(register, value[n])
+        for k, n in enumerate(floats[:8]):
+            a.movsd(_R[f"xmm{k}"], value[n])
+    else:
+        for k, (p, _) in enumerate(natives[:4]):
+            if p.type.is_float:
+                a.movsd(_R[f"xmm{k}"], value[k])
+            else:
+                a.mov(a.regs[k], value[k])
+    a.call(a.slot("body"))
+    _store_results(a, signature.results, result)
+    if nogil:
+        a.mov(a.regs[0], thread)
+        a.py("PyEval_RestoreThread")
+    for i in reversed(buffers):
+        a.lea(a.regs[0], mem[view[i]])
+        a.py("PyBuffer_Release")
+    if calls_back:
+        _pass_on_errors(a, signature.results, result, fail)
+    _return_results(a, signature.results, result, fail)
+    leave = a.label("leave")
+    a.lea(rsp, mem[rbp - saved])
+    a.pop(r14)
+    a.pop(r13)
+    a.pop(r12)
+    a.pop(rbx)
+    a.pop(rbp)
+    a.ret()
+
+    def refusing() -> None:
+        for n, i in enumerate(order):
+            a.label(refusals[i])
+            a.mov(r13d, i)
+            held = [b for b in buffers if b in order[:n]]
+            if held:
+                # Explain first, while the argument array is at hand, then release what was acquired before this one.
+                a.mov(rbx, qword[rbx + 8 * i])
+                a.explain()
+                for b in reversed(held):
+                    a.lea(a.regs[0], mem[view[b]])
+                    a.py("PyBuffer_Release")
+                a.jmp(fail)
+            else:
+                a.jmp(refuse)
+        a.label(refuse)
+        a.movsxd(rax, r13d)
+        a.mov(rbx, qword[rbx + rax * 8])
+        a.explain()
+        a.label(fail)
+        a.xor(eax, eax)
+        a.jmp(leave)
+
+    a.cold(refusing)
+    return a
+
+
+def _check_stack(a: _Adapter, fail: Label) -> None:
+    """Refuse to go deeper where the C stack is nearly full."""
+    slow_address = runtime.stack_slow() if a.abi == "sysv" else 0
+    if not slow_address:
+        return
+    slow, good = a.forward(), a.forward()
+    a.mov(r10, runtime.stack_cell())
+    a.mov(rax, qword[fs, 0])
+    a.cmp(rax, qword[r10])
+    a.jne(slow)
+    a.cmp(rsp, qword[r10 + 8])
+    a.jb(slow)
+    a.label(good)
+
+    def ask() -> None:
+        a.label(slow)
+        a.call(Symbol("stack_slow", slow_address))
+        a.test(eax, eax)
+        a.jz(good)
+        a.mov(rbx, a.object_at("_Py_NoneStruct"))
+        a.mov(r13d, _DEPTH)
+        a.explain()
+        a.jmp(fail)
+
+    a.cold(ask)
+
+
+def _acquire(
+    a: _Adapter, kind: Type, source: Register, view: Any, address: Memory, length: Memory, refused: Label
+) -> None:
+    """Get the buffer of an object, check its elements, and store where it is and how long."""
+    flags = (_PyBUF_FORMAT | _PyBUF_C_CONTIGUOUS if kind.codes else 0) | (_PyBUF_WRITABLE if kind.writable else 0)
+    if source != a.regs[0]:
+        a.mov(a.regs[0], source)
+    a.lea(a.regs[1], mem[view])
+    a.mov(_low(a.regs[2]), flags)
+    a.py("PyObject_GetBuffer")
+    a.test(eax, eax)
+    a.jnz(refused)
+    if kind.codes:
+        wrong, same, plain = a.forward(), a.forward(), a.forward()
+        a.cmp(qword[view + 24], kind.size)  # itemsize
+        a.jne(wrong)
+        a.mov(rcx, qword[view + 40])  # format: null means unsigned bytes
+        if "B" in kind.codes:
+            a.test(rcx, rcx)
+            a.jz(same)
+        else:
+            a.test(rcx, rcx)
+            a.jz(wrong)
+        a.movzx(eax, Memory((rcx + 0), 1))
+        for native in "@=<":
+            a.cmp(al, ord(native))
+            a.je(plain)
+        checked = a.label()
+        for code in kind.codes:
+            a.cmp(al, ord(code))
+            a.je(same) if code != kind.codes[-1] else a.jne(wrong)
+        a.label(same)
+
+        def unprefixed() -> None:
+            a.label(plain)
+            a.inc(rcx)
+            a.movzx(eax, Memory((rcx + 0), 1))
+            a.jmp(checked)
+            a.label(wrong)
+            a.lea(a.regs[0], mem[view])
+            a.py("PyBuffer_Release")
+            a.jmp(refused)
+
+        a.cold(unprefixed)
+    a.mov(rax, qword[view])
+    a.mov(address, rax)
+    a.mov(rax, qword[view + 16])
+    if kind.size > 1:
+        a.shr(rax, kind.size.bit_length() - 1)
+    a.mov(length, rax)
+
+
+def _store_results(a: _Adapter, results: tuple[Type, ...], place: list[Memory]) -> None:
+    """Results from their registers into the frame."""
+    integers, floats = [rax, rdx], [xmm0, xmm1]
+    for kind, target in zip(results, place, strict=False):
+        if kind.is_float:
+            a.movsd(target, floats.pop(0))
+        else:
+            a.mov(target, integers.pop(0))
+
+
+def _pass_on_errors(a: _Adapter, results: tuple[Type, ...], place: list[Memory], fail: Label) -> None:
+    """Where a callback failed and the body went on all the same, the exception counts and the results do not."""
+    wrong = a.forward()
+    a.py("PyErr_Occurred")
+    a.test(rax, rax)
+    a.jnz(wrong)
+
+    def drop() -> None:
+        a.label(wrong)
+        for kind, source in zip(results, place, strict=False):
+            if kind.kind == "object":
+                none = a.forward()
+                a.mov(a.regs[0], source)
+                a.test(a.regs[0], a.regs[0])
+                a.jz(none)
+                a.py("Py_DecRef")
+                a.label(none)
+        a.jmp(fail)
+
+    a.cold(drop)
+
+
+def _return_results(a: _Adapter, results: tuple[Type, ...], place: list[Memory], fail: Label) -> None:
+    """The results as one object in RAX."""
+    if not results:
+        a.mov(rax, a.object_at("_Py_NoneStruct"))
+        a.incref_constant()
+        return
+    a.to_python(results[0], place[0])
+    if len(results) == 1:
+        return
+    lost = a.forward()
+    a.test(rax, rax)
+    a.jz(fail)
+    a.mov(r12, rax)
+    a.to_python(results[1], place[1])
+    a.mov(r13, rax)
+    a.test(rax, rax)
+    a.jz(lost)
+    a.mov(_low(a.regs[0]), 2)
+    a.py("PyTuple_New")
+    a.test(rax, rax)
+    a.jz(lost)
+    a.mov(qword[rax + _TUPLE_ITEMS], r12)
+    a.mov(qword[rax + _TUPLE_ITEMS + 8], r13)
+
+    def drop() -> None:
+        a.label(lost)
+        a.mov(a.regs[0], r12)
+        a.py("Py_DecRef")
+        a.mov(a.regs[0], r13)
+        a.test(a.regs[0], a.regs[0])
+        a.jz(fail)
+        a.py("Py_DecRef")
+        a.jmp(fail)
+
+    a.cold(drop)
+
+
+def native_function(
+    address: int,
+    signature: str | Signature,
+    *,
+    name: str,
+    doc: str | None = None,
+    module: str | None = None,
+    keep: Iterable[object] = (),
+    uses: Iterable[object] = (),
+    nogil: bool = False,
+    calls_back: bool = False,
+    memory: CodeMemory | None = None,
+) -> BuiltinFunctionType:
+    """A builtin around native code that follows the host's C calling convention.
+
+    nogil:      release the GIL while the native code runs; it may then touch Python by callbacks only
+    calls_back: the native code uses callbacks, so it may return with an exception set
+    keep, uses: see calls.builtin
+
+    Errors: SignatureError."""
+    known = parse_signature(signature) if isinstance(signature, str) else signature
+    key = ("entry", known.shape, nogil, calls_back)
+    template = _TEMPLATES.get(key, lambda: _entry_adapter(known, nogil, calls_back))
+    explainer = _Explainer(name, known)
+    memory = memory or code_memory()
+    values = {"body": address, "explainer": id(explainer)}
+    block, (entry,) = template.copy(memory, values, ("entry",))
+    return builtin(
+        entry,
+        name,
+        doc=doc,
+        signature=str(known),
+        module=module,
+        keep=(block, *keep),
+        uses=(explainer, *uses),
+        memory=memory,
+    )
+
+
+# ----------------------------------------------------------------------------------------------------- native -> Python
+
+
+@dataclass(frozen=True)
+class Callback:
+    """A C function that calls a Python callable. It may be called as long as this object is held.
+
+    address:   sets the carry flag if it failed (an exception is set), clears it otherwise
+    unchecked: the same for callers that do not look: it does nothing where an exception waits already"""
+
+    address: int
+    unchecked: int
+    block: Block
+    function: Callable[..., Any]
+    explainer: object
+
+
+def _callback_adapter(signature: Signature, ensure_gil: bool, abi: str) -> _Adapter:
+    """The code of a C function that converts its arguments to objects, calls, and converts the result.
+
+    Frame: [rbp-8] rbx, -16 r12, -24 r13, -32 r14, a word for each native argument, then the argument array of the
+    vector call with one free word before it, a word for the result, and one for the GIL's state."""
+    a = _Adapter("tracklayer_callback", abi)
+    parameters = signature.parameters
+    if any(p.type.kind == "buffer" for p in parameters):
+        raise SignatureError("a callback has no buffers: pass a ptr and a length")
+    n = len(parameters)
+    saved = 32
+    natives = saved + 8 * n
+    vector = natives + 8 * (n + 1)
+    size = ((vector + 16 + a.shadow + 15) & -16) - saved
+    native = [qword[rbp - saved - 8 * (i + 1)] for i in range(n)]
+    argument = [qword[rbp - vector + 8 * (i + 1)] for i in range(n)]
+    result, gil = qword[rbp - vector - 8], dword[rbp - vector - 16]
+    owned = [i for i, p in enumerate(parameters) if p.type.kind not in ("object", "bool")]
+
+    a.label("checked")
+    a.push(rbp)
+    a.mov(rbp, rsp)
+    a.push(rbx)
+    a.push(r12)
+    a.push(r13)
+    a.push(r14)
+    a.sub(rsp, size)
+    _spill(a, parameters, native)
+    if ensure_gil:
+        a.py("PyGILState_Ensure")
+        a.mov(gil, eax)
+    body = a.label()
+    for i, parameter in enumerate(parameters):
+        kind = parameter.type
+        if kind.kind == "object":
+            a.mov(rax, native[i])
+        elif kind.kind == "bool":
+            a.cmp(Memory(native[i].address, 1), 0)
+            a.mov(rax, a.object_at("_Py_FalseStruct"))
+            a.mov(rcx, a.object_at("_Py_TrueStruct"))
+            a.cmovne(rax, rcx)
+        else:
+            a.to_python(kind, native[i])
+            a.test(rax, rax)
+            a.jz(f"lost {i}")
+        a.mov(argument[i], rax)
+    a.mov(a.regs[0], a.slot("callable"))
+    a.lea(a.regs[1], mem[rbp - vector + 8])
+    a.mov(a.regs[2], _VECTORCALL_OFFSET | n)
+    a.xor(_low(a.regs[3]), _low(a.regs[3]))
+    a.py("PyObject_Vectorcall")
+    a.mov(rbx, rax)
+    for i in owned:
+        a.mov(a.regs[0], argument[i])
+        a.decref(a.regs[0])
+    failed = a.forward("failed")
+    a.test(rbx, rbx)
+    a.jz(failed)
+    _callback_result(a, signature.results, result, failed)
+    if ensure_gil:
+        a.mov(_low(a.regs[0]), gil)
+        a.py("PyGILState_Release")
+    for kind in signature.results:
+        if kind.is_float:
+            a.movsd(xmm0, result)
+        else:
+            a.mov(rax, result)
+    leave = a.forward()
+    a.clc()
+    a.label(leave)
+    a.lea(rsp, mem[rbp - saved])
+    a.pop(r14)
+    a.pop(r13)
+    a.pop(r12)
+    a.pop(rbx)
+    a.pop(rbp)
+    a.ret()
+
+    def losing() -> None:
+        for i in owned:
+            a.label(f"lost {i}")
+            for j in owned:
+                if j < i:
+                    a.mov(a.regs[0], argument[j])
+                    a.py("Py_DecRef")
+            a.jmp(failed)
+        a.label(failed)
+        _note_traceback(a)
+        quiet = a.label()
+        if ensure_gil:
+            a.mov(_low(a.regs[0]), gil)
+            a.py("PyGILState_Release")
+        a.xor(eax, eax)
+        a.xorps(xmm0, xmm0)
+        a.stc()
+        a.jmp(leave)
+        a.align(16)
+        a.label("unchecked")
+        a.push(rbp)
+        a.mov(rbp, rsp)
+        a.push(rbx)
+        a.push(r12)
+        a.push(r13)
+        a.push(r14)
+        a.sub(rsp, size)
+        _spill(a, parameters, native)
+        if ensure_gil:
+            a.py("PyGILState_Ensure")
+            a.mov(gil, eax)
+        a.py("PyErr_Occurred")
+        a.test(rax, rax)
+        a.jz(body)
+        a.jmp(quiet)
+
+    a.cold(losing)
+    return a
+
+
+def _spill(a: _Adapter, parameters: tuple[Parameter, ...], native: list[Memory]) -> None:
+    """Arguments of a C function from where the calling convention puts them into the frame."""
+    integers, floats = list(a.regs), [_R[f"xmm{i}"] for i in range(8 if a.abi == "sysv" else 4)]
+    on_stack = 16 + a.shadow
+    for i, parameter in enumerate(parameters):
+        is_float = parameter.type.is_float
+        if a.abi == "win64":
+            pool: list[Register] = [floats[i] if is_float else integers[i]] if i < 4 else []
+        else:
+            pool = floats if is_float else integers
+        if pool:
+            register = pool.pop(0)
+            (a.movsd if is_float else a.mov)(native[i], register)
+        else:
+            a.mov(rax, qword[rbp + on_stack])
+            a.mov(native[i], rax)
+            on_stack += 8
+
+
+def _callback_result(a: _Adapter, results: tuple[Type, ...], place: Memory, failed: Label) -> None:
+    """The object in RBX as a native value in `place`, its reference given back."""
+    if not results:
+        a.decref(rbx)
+        return
+    kind = results[0]
+    if kind.kind == "object":
+        a.mov(place, rbx)
+        return
+    refused = a.forward()
+    a.to_native(kind, rbx, place, refused)
+    a.decref(rbx)
+
+    def explain() -> None:
+        a.label(refused)
+        a.mov(r14, rbx)
+        a.mov(r13d, _RESULT)
+        a.explain()
+        a.mov(a.regs[0], r14)
+        a.py("Py_DecRef")
+        a.jmp(failed)
+
+    a.cold(explain)
+
+
+def _note_traceback(a: _Adapter) -> None:
+    """If the caller says behind its call who and where it is (see Assembler), add that to the traceback."""
+    if "_PyTraceback_Add" not in python_api():
+        return
+    silent = a.forward()
+    a.mov(rax, qword[rbp + 8])
+    a.cmp(dword[rax], 0x00841F0F)
+    a.jne(silent)
+    a.movsxd(rcx, dword[rax + 4])
+    a.lea(rax, mem[rax + rcx + 8])
+    name, file, line = a.regs[:3]
+    a.mov(name, qword[rax])
+    a.mov(file, qword[rax + 8])
+    a.mov(_low(line), dword[rax + 16])
+    a.py("_PyTraceback_Add")
+    a.label(silent)
+
+
+def callback(
+    function: Callable[..., Any],
+    signature: str | Signature,
+    *,
+    nogil: bool = False,
+    abi: str | None = None,
+    memory: CodeMemory | None = None,
+) -> Callback:
+    """A Python callable as a C function.
+
+    nogil: whether callers may come without the GIL (another thread, a function with nogil=True); costs about 30 ns
+
+    Errors: SignatureError; TypeError for what is not callable."""
+    if not callable(function):
+        raise TypeError(f"a callback is something callable, not {type(function).__name__}")
+    known = parse_signature(signature) if isinstance(signature, str) else signature
+    if len(known.results) > 1:
+        raise SignatureError(f"{signature!r}: a callback has one result at most")
+    convention = abi or ("win64" if sys.platform == "win32" else "sysv")
+    key = ("callback", known.shape, nogil, convention)
+    template = _TEMPLATES.get(key, lambda: _callback_adapter(known, nogil, convention))
+    explainer = _Explainer(getattr(function, "__qualname__", type(function).__name__), known)
+    values = {"callable": id(function), "explainer": id(explainer)}
+    block, (checked, unchecked) = template.copy(memory or code_memory(), values, ("checked", "unchecked"))
+    return Callback(checked, unchecked, block, function, explainer)
+
+
+__all__ = [
+    "Callback",
+    "Parameter",
+    "Signature",
+    "SignatureError",
+    "Type",
+    "callback",
+    "native_function",
+    "parse_signature",
+]
