@@ -74,7 +74,16 @@ def test_wrong_cases_are_told_apart(engine: str) -> None:
     assert "bus cycles" in wrong[3]
 
 
-@pytest.mark.parametrize("data", [b"", b"text", gzip.compress(b"{}"), gzip.compress(b"\n1"), packed(inc_b(1))[:-9]])
+NONSENSE = {
+    "empty": b"",
+    "text": b"text",
+    "incomplete": gzip.compress(b"{}"),
+    "number": gzip.compress(b"\n1"),
+    "cut": packed(inc_b(1))[:-9],
+}
+
+
+@pytest.mark.parametrize("data", NONSENSE.values(), ids=NONSENSE)
 def test_what_is_no_file_of_vectors_is_refused(data: bytes) -> None:
     with pytest.raises(RomError, match="not a file of processor vectors"):
         run_vectors(data, "reference")

@@ -237,6 +237,7 @@ def manifest(tmp_path: Path) -> Path:
         {**base, "path": "more.zip::in/packed.gb"},
         {**base, "path": "other.gba", "system": "gba", "model": ["gba"]},
         {**base, "path": "good.gb", "pass": {"how": "telepathy"}},
+        {**base, "path": "bad.gb", "note": "broken in itself; do not count it"},
     ]
     file = tmp_path / "manifest.json"
     file.write_text(json.dumps(entries))
@@ -257,6 +258,7 @@ def test_every_program_gets_a_verdict(command: Command, manifest: Path, jobs: in
         ("more.zip::in/packed.gb", "dmg", "pass"),
         ("other.gba", "gba", "unjudged"),
         ("good.gb", "dmg", "unjudged"),
+        ("bad.gb", "dmg", "unjudged"),
     ]
     for entry in results:
         assert list(entry) == ["path", "suite", "model", "engine", "verdict", "reason", "seconds"]

@@ -47,6 +47,8 @@ class Judge:
             return Verdict("unjudged", f"system {task.system} not built yet")
         if task.model not in BUILT[task.system]:
             return Verdict("unjudged", f"model {task.model} not built yet")
+        if "do not count it" in task.note:
+            return Verdict("unjudged", task.note)
         if task.how["how"] not in WAYS:
             return Verdict("unjudged", f"no way of judging by {task.how['how']}")
         library = self.libraries.setdefault(task.folder, Library(task.folder))

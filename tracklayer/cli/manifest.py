@@ -37,6 +37,8 @@ class Task(NamedTuple):
     """False where the reference picture comes from another emulator, not from hardware."""
     folder: str
     """The folder that the manifest's paths start from."""
+    note: str = ""
+    """Anything odd about the program, in words."""
 
 
 class Selection(NamedTuple):
@@ -73,8 +75,9 @@ def read_manifest(file: Path, chosen: Selection) -> list[Task]:
 def _tasks(entry: dict[str, Any], folder: str) -> list[Task]:
     how = entry["pass"]
     truth = bool(entry.get("hardware_truth", how.get("hardware_truth", True)))
+    note = str(entry.get("note", ""))
     return [
-        Task(str(entry["path"]), str(entry["suite"]), str(entry["system"]), str(model), {**how}, truth, folder)
+        Task(str(entry["path"]), str(entry["suite"]), str(entry["system"]), str(model), {**how}, truth, folder, note)
         for model in entry["model"]
     ]
 
