@@ -3,7 +3,7 @@
 For:       the root struct GB; the bus that the CPU speaks to; what happens between two instructions.
 Not for:   any device by itself; engines, which run the CPU against this.
 Invariant: an access happens when its M-cycle begins, and here alone: first the access, at `clock.now()`, then
-           `clock.left -= 4`. The CPU looks for interrupts when its last M-cycle is over, so it takes a request that
+           `clock.left -= 4`. The CPU looks for interrupts when its last M-cycle is over, so it takes one that
            the same instruction could not yet read in IF. Proof: gbmicrotest hblank_int_scx0_if_a to _d.
            Between two instructions the engine calls `boundary` if `clock.left <= 0`, and returns if `clock.stop` is set.
 """
@@ -194,9 +194,17 @@ class GB:
     @typed
     def wait(self) -> None:
         """The CPU does not run (HALT, STOP, or locked): let whole M-cycles pass until it can see the next event."""
+        if self.dma.blocking:
+            ppu.catch_up(self)
+            dma.catch_up(self)
+            self.clock.cancel(events.DMA)
+            self.clock.retarget()
         ahead = self.clock.left + HALT_LATENCY
         if ahead > 0:
-            self.clock.left -= (ahead + 3) & ~3
+            passing = (ahead + 3) & ~3
+            self.clock.left -= passing
+            if self.dma.blocking:
+                dma.hold(self, u64(passing))
         if self.cpu.stopped != 0 and joypad.lines(self) != 15:
             self.cpu.stopped = 0
             divider.clear(self)

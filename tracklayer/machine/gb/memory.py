@@ -62,6 +62,7 @@ def write_slow(gb: Machine, address: u16, value: u8) -> None:
     if gb.dma.blocking:
         dma.catch_up(gb)
         if gb.dma.running and on_dma_bus(gb, page):
+            dma.overwrite(gb, value)
             return
     if page < VRAM:
         write_mapper(gb, address, value)

@@ -14,8 +14,13 @@ from tracklayer.machine.common.registers import Reg
 from .. import events
 from . import line, stat
 from .state import DOTS_PER_FRAME, DOTS_PER_LINE, HBLANK, HEIGHT, LCD_ENABLE, Machine
-from .timing import COMPARE_DOT, SCAN_END, catch_up, free_vram, reschedule, step_at
+from .timing import COMPARE_DOT, SCAN_END, catch_up, free_vram, reschedule, step_at, touch
 
+LCDC_DOTS = 1
+SCX_DOTS = 1
+SCY_DOTS = 1
+PALETTE_DOTS = 0
+WX_DOTS = 1
 DOTS_BEFORE_ON = 4
 """When the LCD goes on, the first line is already so many dots old."""
 
@@ -30,6 +35,7 @@ def read_lcdc(gb: Machine) -> u8:
 def write_lcdc(gb: Machine, value: u8) -> None:
     """LCDC: bit 7 turns the LCD on and off, the others change what is drawn from here on."""
     catch_up(gb)
+    touch(gb, LCDC_DOTS)
     before = gb.ppu.lcdc
     gb.ppu.lcdc = value
     if before & LCD_ENABLE and not value & LCD_ENABLE:
@@ -46,6 +52,7 @@ def lcd_off(gb: Machine) -> None:
     Proof: mooneye ppu/stat_lyc_onoff.
     """
     gb.ppu.next = NEVER
+    gb.ppu.pipe.active = 0
     gb.ppu.line = 0
     gb.ppu.ly = 0
     gb.ppu.mode = HBLANK
@@ -118,6 +125,7 @@ def read_scy(gb: Machine) -> u8:
 def write_scy(gb: Machine, value: u8) -> None:
     """The background's top row."""
     catch_up(gb)
+    touch(gb, SCY_DOTS)
     gb.ppu.scy = value
 
 
@@ -131,6 +139,7 @@ def read_scx(gb: Machine) -> u8:
 def write_scx(gb: Machine, value: u8) -> None:
     """The background's left column."""
     catch_up(gb)
+    touch(gb, SCX_DOTS)
     gb.ppu.scx = value
 
 
@@ -168,6 +177,10 @@ def read_bgp(gb: Machine) -> u8:
 def write_bgp(gb: Machine, value: u8) -> None:
     """The background's palette."""
     catch_up(gb)
+    touch(gb, PALETTE_DOTS)
+    if gb.ppu.pipe.active != 0 and gb.ppu.pipe.out_x > 0:
+        gb.ppu.bgp = gb.ppu.bgp | value
+        touch(gb, PALETTE_DOTS + 1)
     gb.ppu.bgp = value
 
 
@@ -181,6 +194,10 @@ def read_obp0(gb: Machine) -> u8:
 def write_obp0(gb: Machine, value: u8) -> None:
     """The first palette of objects."""
     catch_up(gb)
+    touch(gb, PALETTE_DOTS)
+    if gb.ppu.pipe.active != 0 and gb.ppu.pipe.out_x > 0:
+        gb.ppu.obp0 = gb.ppu.obp0 | value
+        touch(gb, PALETTE_DOTS + 1)
     gb.ppu.obp0 = value
 
 
@@ -194,6 +211,10 @@ def read_obp1(gb: Machine) -> u8:
 def write_obp1(gb: Machine, value: u8) -> None:
     """The second palette of objects."""
     catch_up(gb)
+    touch(gb, PALETTE_DOTS)
+    if gb.ppu.pipe.active != 0 and gb.ppu.pipe.out_x > 0:
+        gb.ppu.obp1 = gb.ppu.obp1 | value
+        touch(gb, PALETTE_DOTS + 1)
     gb.ppu.obp1 = value
 
 
@@ -220,6 +241,7 @@ def read_wx(gb: Machine) -> u8:
 def write_wx(gb: Machine, value: u8) -> None:
     """The window's left column, plus 7."""
     catch_up(gb)
+    touch(gb, WX_DOTS)
     gb.ppu.wx = value
 
 

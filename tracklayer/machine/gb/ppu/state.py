@@ -47,6 +47,48 @@ OBJECTS_PER_LINE = 10
 
 
 @struct
+class Pipe:
+    """The pixel pipeline in the middle of a line (pipeline.py)."""
+
+    active: u1
+    """1 if this line is drawn dot by dot."""
+    done: u1
+    """1 once all pixels are out."""
+    scrolled: u1
+    """1 once SCX's low bits were matched."""
+    window: u1
+    """1 while the window is fetched."""
+    window_drawn: u1
+    dot: u16
+    """The next dot."""
+    px: u8
+    """The next pixel, as an OAM X coordinate."""
+    fetch: u8
+    """Dots of the tile's fetch that are done."""
+    count: u8
+    """Pixels in the background registers."""
+    stall: u8
+    """Dots until the object's fetch is done."""
+    object: u8
+    """The next object of the line's list."""
+    tile: u8
+    window_tile: u8
+    next_low: u8
+    next_high: u8
+    low: u8
+    high: u8
+    obj_low: u8
+    obj_high: u8
+    obj_palette: u8
+    obj_behind: u8
+    out: u8
+    """The pixel that was shifted out last: colours and marks; 0 if there is none."""
+    late_out: u8
+    """The one before. The palettes see it, two dots after it was shifted out."""
+    out_x: u8
+
+
+@struct
 class Ppu:
     """The pixel processing unit."""
 
@@ -101,6 +143,7 @@ class Ppu:
     object_count: u8
     objects: Array[u16] = array(16)
     """The line's objects, X * 256 + index in OAM, in that order: the leftmost first."""
+    pipe: Pipe
 
 
 @struct

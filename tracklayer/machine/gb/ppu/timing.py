@@ -25,7 +25,7 @@ from ..interrupts import STAT as STAT_INTERRUPT
 from ..interrupts import VBLANK as VBLANK_INTERRUPT
 from ..interrupts import enabled, request
 from ..maps import VRAM, remap
-from . import line, objects, stat
+from . import line, objects, pipeline, stat
 from .state import (
     DOTS_PER_FRAME,
     DOTS_PER_LINE,
@@ -102,7 +102,7 @@ def advance(gb: Machine) -> None:
 def line_begin(gb: Machine) -> None:
     """Dot 0. Lines 1 to 144 pulse the mode 2 signal here; line 0 does so 2 dots later."""
     gb.ppu.line_start = gb.ppu.next
-    gb.ppu.first_line = 0
+    line_end(gb)
     if gb.ppu.line >= LINES - 1:
         gb.ppu.line = 0
         gb.ppu.ly = 0
@@ -118,6 +118,17 @@ def line_begin(gb: Machine) -> None:
             gb.ppu.locks = OAM_READ
     stat.update(gb)
     step_at(gb, LINE_COMPARE, COMPARE_DOT)
+
+
+@typed
+def line_end(gb: Machine) -> None:
+    """The line before is over, whatever of it is not yet drawn."""
+    if gb.ppu.pipe.active:
+        pipeline.run_until(gb, DOTS_PER_LINE)
+        gb.ppu.pipe.active = 0
+    gb.ppu.window_line += gb.ppu.pipe.window_drawn
+    gb.ppu.pipe.window_drawn = 0
+    gb.ppu.first_line = 0
 
 
 @typed
@@ -161,20 +172,64 @@ def draw_begin(gb: Machine) -> None:
     """Dot 84: mode 3."""
     gb.ppu.mode = DRAWING
     gb.ppu.locks = OAM_READ | OAM_WRITE | VRAM_READ | VRAM_WRITE
-    gb.ppu.mode3_end = objects.plain_mode3_end(gb)
-    step_at(gb, DRAW_END, gb.ppu.mode3_end)
+    if gb.ppu.pipe.active:
+        step_at(gb, DRAW_END, pipeline.soonest_end(gb))
+    else:
+        gb.ppu.mode3_end = objects.plain_mode3_end(gb)
+        step_at(gb, DRAW_END, gb.ppu.mode3_end)
 
 
 @typed
 def draw_end(gb: Machine) -> None:
-    """Mode 0: the line is drawn."""
-    if gb.ppu.drawing:
-        line.draw(gb)
-    if objects.window_on_line(gb):
-        gb.ppu.window_line += 1
+    """Mode 0: the line is drawn. Where it is drawn dot by dot, this may be too early: then look again."""
+    if gb.ppu.pipe.active:
+        dot = u16(gb.ppu.next - gb.ppu.line_start)
+        pipeline.run_until(gb, dot)
+        if gb.ppu.pipe.done == 0 or gb.ppu.mode3_end > dot:
+            look_again(gb)
+        else:
+            hblank_begin(gb)
+    else:
+        if gb.ppu.drawing:
+            line.draw(gb)
+        gb.ppu.pipe.window_drawn = objects.window_on_line(gb)
+        hblank_begin(gb)
+
+
+@typed
+def hblank_begin(gb: Machine) -> None:
+    """Mode 3 is over."""
     gb.ppu.mode = HBLANK
     gb.ppu.locks = 0
     step_at(gb, HBLANK_SIGNAL, u16(gb.ppu.mode3_end + 1))
+
+
+@typed
+def look_again(gb: Machine) -> None:
+    """Set the time when mode 3 may be over."""
+    step_at(gb, DRAW_END, gb.ppu.mode3_end if gb.ppu.pipe.done else pipeline.soonest_end(gb))
+
+
+@typed(outline=True)
+def touch(gb: Machine, dots: u8) -> None:
+    """A register that drawing reads is about to change: draw all that still sees the old value.
+
+    dots: so long after the M-cycle's begin the pipeline sees the new one. The PPU must be right as of now.
+    """
+    dot = u16(gb.clock.now() - gb.ppu.line_start)
+    phase = gb.ppu.phase
+    if phase == DRAW_END or phase == DRAW_BEGIN:
+        if gb.ppu.pipe.active == 0:
+            pipeline.begin(gb)
+        pipeline.run_until(gb, u16(dot + dots))
+        if phase == DRAW_END:
+            look_again(gb)
+            reschedule(gb)
+    elif gb.ppu.line < HEIGHT and (phase == HBLANK_SIGNAL or phase == LINE_BEGIN):
+        if gb.ppu.pipe.active == 0 and dot < gb.ppu.mode3_end + pipeline.TAIL_DOTS:
+            pipeline.begin(gb)
+        if gb.ppu.pipe.active:
+            pipeline.run_until(gb, u16(dot + dots))
 
 
 @typed

@@ -1,0 +1,257 @@
+"""The pixel pipeline, dot by dot: fetcher, shift registers, objects, window.
+
+For:       lines on which something is written during mode 3, and lines too odd to be drawn at once.
+Not for:   lines on which nothing happens (line.py draws them, with the same result); when mode 3 begins (timing.py).
+Invariant: everything up to `pipe.dot` is done; the registers still hold what that dot saw.
+Source:    Pan Docs, "Pixel FIFO", "Mode 3 length", "OBJ penalty algorithm".
+Proof:     mealybug-tearoom m3_*; gambatte scx_during_m3, window, sprites; tests/machine/gb/ppu/test_pipeline.py
+           holds it against line.py and objects.py.
+
+The first tile of a line is fetched twice. The pixels of the first copy are shifted out unseen while the counter `px`
+runs from 0 to 7: it is an OAM X coordinate, the screen begins at 8. In shift registers the next pixel is bit 7.
+"""
+
+from __future__ import annotations
+
+from tracklayer.lang import typed, u8, u16, u64
+
+from .state import (
+    BG_ENABLE,
+    BG_MAP,
+    DOTS_PER_LINE,
+    OBJ_ENABLE,
+    OBJ_TALL,
+    PICTURE_WORDS,
+    TILE_DATA,
+    WIDTH,
+    WINDOW_ENABLE,
+    WINDOW_MAP,
+    WORDS,
+    Machine,
+)  # fmt: skip
+
+FIRST_DOT = 79
+"""The first dot of the first fetch."""
+LAST_PX = WIDTH + 8
+TAIL_DOTS = 2
+"""How long after mode 3's end the palettes still see pixels."""
+FETCH_DOTS = 6
+"""A tile's fetch: two dots each for its number, its low and its high bits."""
+OBJECT_DOTS = 6
+OBJECT_WAITS = 5
+"""An object's fetch begins when the tile's has done so many dots."""
+
+
+@typed
+def begin(gb: Machine) -> None:
+    """Stand at the begin of mode 3, with nothing fetched."""
+    pipe = gb.ppu.pipe
+    pipe.active = 1
+    pipe.done = 0
+    pipe.dot = FIRST_DOT + 2 * gb.ppu.first_line
+    pipe.px = 0
+    pipe.fetch = 0
+    pipe.count = 0
+    pipe.scrolled = 0
+    pipe.window = 0
+    pipe.window_drawn = 0
+    pipe.object = 0
+    pipe.stall = 0
+    pipe.obj_low = 0
+    pipe.obj_high = 0
+    pipe.out = 0
+    pipe.late_out = 0
+    pipe.out_x = 0
+
+
+@typed(outline=True)
+def run_until(gb: Machine, dot: u16) -> None:
+    """Do every dot before `dot`. With the last pixel shifted out mode 3 is over; palettes see it two dots later."""
+    while gb.ppu.pipe.dot < dot and (gb.ppu.pipe.done == 0 or gb.ppu.pipe.out != 0 or gb.ppu.pipe.late_out != 0):
+        put_pixel(gb)
+        if gb.ppu.pipe.done == 0:
+            tick(gb)
+        gb.ppu.pipe.dot += 1
+        if gb.ppu.pipe.done == 0 and (gb.ppu.pipe.px >= LAST_PX or gb.ppu.pipe.dot >= DOTS_PER_LINE - 4):
+            gb.ppu.pipe.done = 1
+            gb.ppu.mode3_end = gb.ppu.pipe.dot
+
+
+@typed
+def soonest_end(gb: Machine) -> u16:
+    """The dot before which mode 3 cannot end: every pixel takes at least one."""
+    return u16(gb.ppu.pipe.dot + LAST_PX - min(gb.ppu.pipe.px, LAST_PX))
+
+
+@typed
+def tick(gb: Machine) -> None:
+    """One dot of fetching and shifting."""
+    pipe = gb.ppu.pipe
+    if pipe.stall > 0:
+        pipe.stall -= 1
+        if pipe.stall == 0:
+            fetch_object(gb)
+    elif pipe.count > 0:
+        if object_here(gb):
+            if pipe.fetch >= OBJECT_WAITS:
+                pipe.stall = OBJECT_DOTS - 1
+        else:
+            shift_pixel(gb)
+    fetch_dot(gb)
+    if pipe.count == 0 and pipe.fetch >= FETCH_DOTS:
+        pipe.low = pipe.next_low
+        pipe.high = pipe.next_high
+        pipe.count = 8
+        pipe.fetch = 0
+        if pipe.window:
+            pipe.window_tile = (pipe.window_tile + 1) & 31
+
+
+@typed
+def object_here(gb: Machine) -> bool:
+    """Whether an object begins at this pixel. Those that were passed while objects were off are lost."""
+    pipe = gb.ppu.pipe
+    while pipe.object < gb.ppu.object_count and gb.ppu.objects[pipe.object & 15] >> 8 < pipe.px:
+        pipe.object += 1
+    if gb.ppu.lcdc & OBJ_ENABLE == 0 or pipe.object >= gb.ppu.object_count:
+        return False
+    return gb.ppu.objects[pipe.object & 15] >> 8 == pipe.px
+
+
+@typed
+def shift_pixel(gb: Machine) -> None:
+    """Shift one pixel out; at a line's begin only until SCX's low bits are matched. The window may begin behind it."""
+    pipe = gb.ppu.pipe
+    if pipe.scrolled == 0 and 8 - pipe.count == gb.ppu.scx & 7:
+        pipe.scrolled = 1
+    if pipe.scrolled:
+        if pipe.px >= 8:
+            colour = pipe.low >> 7 | pipe.high >> 7 << 1
+            obj = pipe.obj_low >> 7 | pipe.obj_high >> 7 << 1
+            marks = pipe.obj_palette >> 7 | pipe.obj_behind >> 7 << 1
+            pipe.out = 0x80 | marks << 4 | obj << 2 | colour
+        pipe.obj_low = pipe.obj_low << 1
+        pipe.obj_high = pipe.obj_high << 1
+        pipe.obj_palette = pipe.obj_palette << 1
+        pipe.obj_behind = pipe.obj_behind << 1
+    pipe.low = pipe.low << 1
+    pipe.high = pipe.high << 1
+    pipe.count -= 1
+    if pipe.scrolled:
+        if window_here(gb):
+            pipe.window = 1
+            pipe.window_drawn = 1
+            pipe.window_tile = 0
+            pipe.count = 0
+            pipe.fetch = 0xFF
+        pipe.px += 1
+
+
+@typed
+def window_here(gb: Machine) -> bool:
+    """Whether the window begins behind this pixel."""
+    if gb.ppu.window_reached == 0 or gb.ppu.lcdc & WINDOW_ENABLE == 0 or gb.ppu.pipe.window != 0:
+        return False
+    return gb.ppu.pipe.px == gb.ppu.wx
+
+
+@typed
+def put_pixel(gb: Machine) -> None:
+    """Mix the pixel that was shifted out two dots ago, and put it into the picture."""
+    out = gb.ppu.pipe.late_out
+    gb.ppu.pipe.late_out = gb.ppu.pipe.out
+    gb.ppu.pipe.out = 0
+    if out:
+        colour = out & 3 if gb.ppu.lcdc & BG_ENABLE else 0
+        shade = gb.ppu.bgp >> 2 * colour & 3
+        obj = out >> 2 & 3
+        if obj > 0 and gb.ppu.lcdc & OBJ_ENABLE != 0 and (out & 0x20 == 0 or colour == 0):
+            palette = gb.ppu.obp1 if out & 0x10 else gb.ppu.obp0
+            shade = palette >> 2 * obj & 3
+        x = gb.ppu.pipe.out_x
+        word = (1 - gb.ppu.shown) * PICTURE_WORDS + gb.ppu.line * WORDS + (x >> 3)
+        if word < 2 * PICTURE_WORDS:
+            bit = (x & 7) * 8
+            gb.picture.words[word] = gb.picture.words[word] & u64(~(0xFF << bit)) | shade << bit
+        gb.ppu.pipe.out_x = u8(x + 1)
+
+
+@typed
+def fetch_dot(gb: Machine) -> None:
+    """One dot of the tile's fetch."""
+    pipe = gb.ppu.pipe
+    step = u8(pipe.fetch + 1)
+    if step == 2:
+        fetch_number(gb)
+    elif step == 4:
+        pipe.next_low = gb.vram[tile_address(gb)]
+    elif step == 6:
+        pipe.next_high = gb.vram[tile_address(gb) + 1]
+    pipe.fetch = min(step, FETCH_DOTS)
+
+
+@typed
+def fetch_number(gb: Machine) -> None:
+    """Read the tile's number from the map."""
+    pipe = gb.ppu.pipe
+    if pipe.window:
+        first = 0x1C00 if gb.ppu.lcdc & WINDOW_MAP else 0x1800
+        pipe.tile = gb.vram[first + (gb.ppu.window_line >> 3) * 32 + (pipe.window_tile & 31)]
+    else:
+        first = 0x1C00 if gb.ppu.lcdc & BG_MAP else 0x1800
+        row = (gb.ppu.line + gb.ppu.scy & 0xFF) >> 3
+        pipe.tile = gb.vram[first + row * 32 + ((pipe.px + gb.ppu.scx & 0xFF) >> 3)]
+
+
+@typed
+def tile_address(gb: Machine) -> u16:
+    """Where in VRAM the low byte of the tile's current row lies."""
+    pipe = gb.ppu.pipe
+    row = gb.ppu.window_line if pipe.window else gb.ppu.line + gb.ppu.scy
+    address = pipe.tile * 16 + (row & 7) * 2
+    if gb.ppu.lcdc & TILE_DATA == 0 and pipe.tile < 128:
+        address = address + 0x1000
+    return address
+
+
+@typed
+def fetch_object(gb: Machine) -> None:
+    """The object's row is there: lay it under what the object registers still hold."""
+    pipe = gb.ppu.pipe
+    place = (gb.ppu.objects[pipe.object & 15] & 63) * 4
+    pipe.object += 1
+    if place <= 156:
+        flags = gb.oam[place + 3]
+        tile = gb.oam[place + 2]
+        height = 16 if gb.ppu.lcdc & OBJ_TALL else 8
+        row = (gb.ppu.line + 16 - gb.oam[place]) & (height - 1)
+        if flags & 0x40:
+            row = height - 1 - row
+        if height == 16:
+            tile = tile & 0xFE
+        address = (tile * 16 + row * 2) & 0x1FFE
+        low = gb.vram[address]
+        high = gb.vram[address + 1]
+        if flags & 0x20:
+            low = mirrored(low)
+            high = mirrored(high)
+        free = ~(pipe.obj_low | pipe.obj_high) & (low | high) & 0xFF
+        pipe.obj_low = pipe.obj_low | low & free
+        pipe.obj_high = pipe.obj_high | high & free
+        pipe.obj_palette = merged(pipe.obj_palette, flags >> 4 & 1, free)
+        pipe.obj_behind = merged(pipe.obj_behind, flags >> 7, free)
+
+
+@typed
+def merged(register: u8, bit: u8, where: u8) -> u8:
+    """A register of marks, with `bit` in the places of `where`."""
+    return register & ~where | where * bit
+
+
+MIRRORED = tuple(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+
+
+@typed
+def mirrored(byte: u8) -> u8:
+    """The byte with its bits in the opposite order."""
+    return MIRRORED[byte]
