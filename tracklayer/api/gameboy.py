@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tracklayer.lang import size_of, take_error
-from tracklayer.machine.common.clock import STOP_BREAKPOINT, STOP_LIMIT
+from tracklayer.machine.common.clock import NEVER, STOP_BREAKPOINT, STOP_LIMIT
 from tracklayer.machine.gb import build, joypad
 from tracklayer.machine.gb.boot import START
 from tracklayer.machine.gb.cartridge import Cartridge
@@ -158,7 +158,8 @@ class GameBoy:
         self._running = threading.Lock()
         self._runner = 0
         self._hooks: dict[int, tuple[Hook, ...]] = {}
-        self._passed = (-1, -1)
+        self._gb.host.face = self
+        self._gb.host.passed_time = NEVER
         self._retired: list[object] = []
 
     # ------------------------------------------------------------------ running
@@ -383,8 +384,14 @@ class GameBoy:
         hook = Hook(self, address, function)
         self._hooks[address] = (*self._hooks.get(address, ()), hook)
         build.set_hook(gb, address, True)
-        self._engine.changed(gb)
+        self._place_hooks()
         return hook
+
+    def _place_hooks(self) -> None:
+        """Tell the machine and the engine of the hooks as they are now."""
+        alone = ((address, hooks[0].function) for address, hooks in self._hooks.items() if len(hooks) == 1)
+        build.set_quick_hooks(self._gb, alone)
+        self._engine.changed(self._gb)
 
     def _drop_hook(self, hook: Hook) -> None:
         gb = self._here()
@@ -395,14 +402,14 @@ class GameBoy:
         else:
             del self._hooks[hook.address]
             build.set_hook(gb, hook.address, False)
-            self._engine.changed(gb)
+        self._place_hooks()
 
     def _on_hook(self, address: int) -> int:
         """Call the hooks of an address. Returns 1 where another instruction than the one there comes next."""
-        cpu = self._gb.cpu
-        here = (address, self._gb.clock.now())
-        if self._passed == here:  # it raised here before; this time its instruction executes
-            return 0
+        gb = self._gb
+        cpu, host, now = gb.cpu, gb.host, gb.clock.now()
+        if host.passed_time == now and host.passed_address == address:
+            return 0  # it raised here before; this time its instruction executes
         left = 1
         try:
             for hook in self._hooks.get(address, ()):
@@ -410,11 +417,11 @@ class GameBoy:
                     hook.function(self)
             left = int(cpu.pc != address)
         except BaseException:
-            self._passed = here
+            host.passed_time, host.passed_address = now, address
             raise
         finally:
             # Who leaves here comes back by a boundary, and this instruction's has been: the one after EI counts once.
-            if left and cpu.ei_delay == 1:
+            if left and self._engine.name == "reference" and cpu.ei_delay == 1:
                 cpu.ei_delay = 2
         return left
 
@@ -458,7 +465,7 @@ class GameBoy:
         try:
             build.restore(self._gb, bytes(data))
             self._engine.changed(self._gb)
-            self._passed = (-1, -1)
+            self._gb.host.passed_time = NEVER
         except ValueError as error:
             raise StateError(str(error)) from None
         finally:

@@ -12,8 +12,9 @@ from typing import Any
 from ..cpu.sm83.execute import FORMS, FORMS_CB, NOTHING, PREFIX, execute, execute_cb, fetch_opcode
 from ..cpu.sm83.operands import next_byte
 from ..cpu.sm83.timing import best_cycles
-from ..lang import address_of, consult, go, i64, null, typed, u1, u8, u16, u64, unlikely
+from ..lang import address_of, consult, go, i64, null, tell, typed, u1, u8, u16, u64, unlikely
 from ..machine.gb.console import GB
+from ..machine.gb.host import QUICK_HOOKS
 from ..machine.gb.maps import COVERED, ECHO, ROM_HIGH, VRAM, WRAM
 from ..translate.guest import Guest
 from ..translate.stencils import ABSOLUTE, BRANCHES, BYTE, FALLS, LEAVES, NO_OPERAND, RELATIVE, WORD, Described
@@ -216,4 +217,27 @@ class GameBoyGuest(Sm83Guest):
 @typed(cold=True)
 def call_hook(gb: GB, address: u16) -> u1:
     """Ask Python before the instruction at `address`. Returns 1 where the engine must return first."""
-    return consult(gb.host.ports, gb.host.engine.on_hook, 1, address) != 0
+    host = gb.host
+    if host.passed_time == gb.clock.now() and host.passed_address == address:
+        return 0
+    slot: u8 = host.quick_first[address & 0xFF]
+    found: u8 = 0
+    while slot != 0 and found == 0:
+        if host.quick[(slot - 1) & (QUICK_HOOKS - 1)].address == address:
+            found = slot
+        else:
+            slot = host.quick[(slot - 1) & (QUICK_HOOKS - 1)].next
+    left = False
+    if found:
+        tell(host.ports, host.quick[(found - 1) & (QUICK_HOOKS - 1)].function, host.face)
+        left = gb.cpu.pc != address
+    else:
+        left = consult(host.ports, host.engine.on_hook, 1, address) != 0
+    if host.ports.failed:
+        host.passed_address = address
+        host.passed_time = gb.clock.now()
+        left = True
+    # Who leaves here comes back by a boundary, and this instruction's has been: the one after EI counts once.
+    if left and gb.cpu.ei_delay == 1:
+        gb.cpu.ei_delay = 2
+    return left

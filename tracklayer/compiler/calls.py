@@ -210,10 +210,16 @@ class Calls(Expressions):
         fallback = self.arith.operand(state.block, default, 64)
         return self.program.host_call(self, state, host, function.name, fallback, len(arguments), slots, changes)
 
-    def _tell(self, state: State, host: Value, function: Value) -> Value:
+    def _tell(self, state: State, host: Value, function: Value, *objects: Value) -> Value:
         if not isinstance(function, Pointer) or not isinstance(host, Ref):
-            raise Refusal("tell() takes a Host and an Object field")
-        self.program.host_tell(self, state, host, function.name)
+            raise Refusal("tell() takes a Host, an Object field, and more Object fields")
+        slots = self.text.stack_slots(max(1, len(objects)))
+        for index, value in enumerate(objects):
+            if not isinstance(value, Pointer) or value.element is not None:
+                raise Refusal(f"tell() hands on Object fields, this is {describe(value)}")
+            where = self.arith.op(state.block, f"getelementptr inbounds i64, ptr {slots}, i64 {index}")
+            state.block.lines.append(f"  store ptr {value.name}, ptr {where}")
+        self.program.host_tell(self, state, host, function.name, len(objects), slots)
         return Known(None)
 
     def _address_of(self, state: State, pointer: Value) -> Value:

@@ -149,7 +149,16 @@ next:
 make:
   %argument.at = getelementptr inbounds i64, ptr %arguments, i64 %index
   %argument = load i64, ptr %argument.at
-  %object = call ptr %PyLong_FromLongLong(i64 %argument)
+  br i1 %wants, label %make_number, label %take_object
+make_number:
+  %number.object = call ptr %PyLong_FromLongLong(i64 %argument)
+  br label %have
+take_object:
+  %given = inttoptr i64 %argument to ptr
+  call void %Py_IncRef(ptr %given)
+  br label %have
+have:
+  %object = phi ptr [ %number.object, %make_number ], [ %given, %take_object ]
   %object.at = getelementptr inbounds ptr, ptr %first, i64 %index
   store ptr %object, ptr %object.at
   %none = icmp eq ptr %object, null
@@ -233,8 +242,8 @@ define i64 @ask(ptr %host, ptr %function, i64 %default, i64 %count, ptr %argumen
   %answer = call i64 @call_python(ptr %host, ptr %function, i64 %default, i64 %count, ptr %arguments, i1 true)
   ret i64 %answer
 }}
-define void @tell(ptr %host, ptr %function) nounwind {{
-  %ignored = call i64 @call_python(ptr %host, ptr %function, i64 0, i64 0, ptr null, i1 false)
+define void @tell(ptr %host, ptr %function, i64 %count, ptr %objects) nounwind {{
+  %ignored = call i64 @call_python(ptr %host, ptr %function, i64 0, i64 %count, ptr %objects, i1 false)
   ret void
 }}
 """

@@ -307,13 +307,13 @@ class Program:
         self.after_call(walker, state, effects)
         return Int(name, 64, -(1 << 63), (1 << 63) - 1)
 
-    def host_tell(self, walker: Walker, state: State, host: Ref, function: str) -> None:
+    def host_tell(self, walker: Walker, state: State, host: Ref, function: str, count: int, slots: str) -> None:
         """Emit `tell`: the callable may read and change every virtual field through memory."""
         everything = set(self.convention.by_offset) if self.convention else set()
         effects = Effects(everything, everything)
         self.before_call(walker, state, effects)
         glue = self._glue(walker, state, host, "tell_entry")
-        state.block.lines.append(f"  call void {glue}(ptr {walker.address(state, host)}, ptr {function})")
+        state.block.lines.append(f"  call void {glue}(ptr {walker.address(state, host)}, ptr {function}, i64 {count}, ptr {slots})")
         self.after_call(walker, state, effects)
 
     def _glue(self, walker: Walker, state: State, host: Ref, name: str) -> str:

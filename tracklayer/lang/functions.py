@@ -99,12 +99,15 @@ def consult(host: Host, function: Any, default: int, *arguments: int) -> i64:
     return ask(host, function, default, *arguments)
 
 
-def tell(host: Host, function: Any) -> None:
-    """Call a Python callable with no arguments and drop its result. Exceptions are kept as by `ask`."""
+def tell(host: Host, function: Any, *objects: Any) -> None:
+    """Call a Python callable with Python objects (Object fields) and drop its result. Exceptions are kept as by `ask`.
+
+    The callable may change anything in the context.
+    """
     if host.failed:
         return
     try:
-        function()
+        function(*objects)
     except BaseException as error:
         host.error = error
         host.failed = 1

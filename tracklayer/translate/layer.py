@@ -378,6 +378,8 @@ def put(it: Translator, number: u16, cache: Ptr[Cache], at: u64) -> u64:
             pointer_at(where, u32)[0] = u32(value)
         elif hole.size == 1:
             pointer_at(where, u8)[0] = u8(value)
+        elif hole.size == 2:
+            pointer_at(where, u16)[0] = u16(value)
         else:
             pointer_at(where, u64)[0] = value
         done = u32(done + 1)

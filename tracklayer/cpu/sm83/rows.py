@@ -71,7 +71,7 @@ ROWS = (
     Row("CCF",                 "00111111",                     ccf),
 
     Row("LD   {r:d},{r:s}",    "01dddsss",                     ld_r_r),
-    Row("LD   B,B",            "01000000",                     ld_b_b),
+    Row("LD   B,B",            "01000000",                     ld_b_b, ends_block=True),
     Row("HALT",                "01110110",                     halt, ends_block=True),  # the hole in LD [HL],[HL]
 
     Row("ADD  A,{r:s}",        "10000sss",                     add_a_r),

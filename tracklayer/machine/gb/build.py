@@ -7,7 +7,8 @@ Not for: anything that runs while the guest does.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from tracklayer.lang import PtrType, layout, size_of, storage
@@ -16,7 +17,7 @@ from . import maps
 from .boot import boot
 from .cartridge import Cartridge
 from .console import GB
-from .host import REGIONS, GbHost, Page
+from .host import QUICK_HOOKS, REGIONS, GbHost, Page
 from .model import DMG, Model
 from .ppu import PICTURE_WORDS
 from .serial import LOG_SIZE
@@ -122,6 +123,18 @@ def set_hook(gb: Any, address: int, on: bool) -> None:
     flags = gb.host.page_flags[page] & ~maps.HOOKED
     gb.host.page_flags[page] = flags | (maps.HOOKED if hooked else 0)
     maps.remap(gb, page, 1)
+
+
+def set_quick_hooks(gb: Any, hooks: Iterable[tuple[int, Any]]) -> None:
+    """The functions that are alone at their addresses, as many as there is room for. Whoever calls this keeps them alive."""
+    host = gb.host
+    for index in range(256):
+        host.quick_first[index] = 0
+    for index, (address, function) in enumerate(itertools.islice(hooks, QUICK_HOOKS)):
+        slot = host.quick[index]
+        slot.function, slot.address = function, address
+        slot.next = host.quick_first[address & 0xFF]
+        host.quick_first[address & 0xFF] = index + 1
 
 
 def add_region(

@@ -41,6 +41,18 @@ class LineBuffer:
     objects: Array[u64] = array(22)
 
 
+QUICK_HOOKS = 64
+
+
+@struct
+class QuickHook:
+    """A hook that is called without a detour: the only one at its address. `next` is one more than the next slot, 0 at the end."""
+
+    function: Object
+    address: u16
+    next: u8
+
+
 @struct
 class GbHost:
     """The host's part of a console. `ports` holds the first exception that a callable raised."""
@@ -73,6 +85,14 @@ class GbHost:
     """Frames until the engine stops; 0: it does not stop for frames."""
     hook_bits: Array[u8] = array(8192)
     """One bit per guest address: engines ask `hooked` before they run the instruction there."""
+    quick_first: Array[u8] = array(256)
+    """By the low byte of an address: one more than the first slot of `quick` to look in, 0 for none."""
+    quick: Array[QuickHook] = array(QUICK_HOOKS)
+    face: Object
+    """The console as hooks see it: their argument."""
+    passed_address: u16
+    """A hook raised at this address and time: the next run begins with the instruction, not with the hook."""
+    passed_time: u64
     watch: Array[u16] = array(128)
     """By page from 8000 on, one bit per 16 bytes: translated code was made from them. Echo RAM has its original's."""
     code_dirty: u8
