@@ -139,8 +139,9 @@ def differences(instruction: Any, operands: list[Operand]) -> list[str]:
             if index and instruction.memory_index_scale != address.scale:
                 found.append(f"operand {i} has another scale")
         elif isinstance(operand, int):
-            branch = kind in (OpKind.NEAR_BRANCH16, OpKind.NEAR_BRANCH32, OpKind.NEAR_BRANCH64)
-            value = instruction.near_branch_target if branch else instruction.immediate(i)
+            if kind == OpKind.NEAR_BRANCH64:
+                continue
+            value = instruction.near_branch16 if kind == OpKind.NEAR_BRANCH16 else instruction.immediate(i)
             if value != operand:
                 found.append(f"operand {i} is {value}")
     return found
@@ -275,6 +276,11 @@ def test_prefixes_masks_and_rounding() -> None:
         encode("vaddps", (zmm1, zmm2, zmm3), Options(rounding="away"))
 
 
+def test_exchanging_eax_with_itself_is_not_a_no_operation() -> None:
+    assert hexes("xchg", eax, eax) == "87c0"
+    assert hexes("xchg", eax, REGISTERS["ecx"]) == "91"
+
+
 def test_operands_that_can_be_written_either_way() -> None:
     assert hexes("test", rax, qword[rdi]) == hexes("test", qword[rdi], rax)
     assert hexes("xchg", rax, qword[rdi]) == hexes("xchg", qword[rdi], rax)
@@ -320,7 +326,10 @@ def test_two_thousand_random_instructions_agree_with_gnu_as(tmp_path: Path) -> N
         r"|EVEX_VPTERNLOG\w|EVEX_VPCOMPRESSD|CRC32|PUSH|POP|FLD|FADD|FSTP)_"
     )
     unknown = {"MOVSXD_R16_RM16", "BSWAP_R16"}  # of no use, and GNU as has no text for them
-    codes = [c for c in ALL if common.match(NAMES[c]) and "MOFFS" not in NAMES[c] and NAMES[c] not in unknown]
+    unknown |= {
+        name for name in NAMES.values() if re.search("MOFFS|R64M16|SREG|PEXTR._R64|PINSR._XMM_R64|PEXTRB_R64", name)
+    }  # the same by another name
+    codes = [c for c in ALL if common.match(NAMES[c]) and NAMES[c] not in unknown]
     formatter = Formatter(FormatterSyntax.GAS)
     rows = []
     registers: dict[str, list[Operand]] = {}
@@ -344,6 +353,8 @@ def test_two_thousand_random_instructions_agree_with_gnu_as(tmp_path: Path) -> N
             made = encode(MNEMONICS[info.mnemonic], operands)[0]
         except FormError:
             continue
+        if NAMES[code].startswith("XCHG") and operands[0] == operands[1]:
+            continue  # no-operations, of which GNU as takes another
         shown = [re.sub(r"^(\w+) (?=\w*:?\[)", r"\1 ptr ", str(operand)) for operand in operands]
         shown = [re.sub(r"^st(\d)$", r"st(\1)", text) for text in shown]
         rows.append((made.data, f"{MNEMONICS[info.mnemonic]} {', '.join(shown)}", NAMES[made.code]))

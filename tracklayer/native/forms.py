@@ -187,7 +187,7 @@ _SWAPPABLE = {"test", "xchg"}
 
 
 _UNUSUAL = 8
-"""The penalty of forms that only Knights Corner has: chosen where nothing else fits."""
+"""The penalty of forms that few processors ever had (Knights Corner, Cyrix, MPX): chosen where nothing else fits."""
 
 
 @functools.cache
@@ -206,7 +206,9 @@ def forms() -> Mapping[str, tuple[Form, ...]]:
         size = MemorySizeInfo(info.memory_size).size
         penalty = 4 * (info.operand_size == 16) + 2 * (info.address_size == 32)
         # AVX-512 forms can be shorter than AVX ones (compressed displacements), but fewer processors have them.
-        penalty += {iced_x86.EncodingKind.EVEX: 1, iced_x86.EncodingKind.MVEX: _UNUSUAL}.get(info.encoding, 0)
+        penalty += info.encoding == iced_x86.EncodingKind.EVEX
+        if info.decoder_option or info.encoding == iced_x86.EncodingKind.MVEX:
+            penalty += _UNUSUAL
         form = Form(
             code,
             tuple(want for want in wants if want is not None),
@@ -293,6 +295,8 @@ def matching(mnemonic: str, operands: Sequence[Operand], options: Options = Opti
             continue
         if options.mask is not None and not form.maskable:
             continue
+        if form.code == Code.XCHG_R32_EAX and operands[0] == operands[1] and options.form is None:
+            continue  # 90 is a no-operation: it does not clear the upper half of RAX
         if options.form is None and any(want.low_branch >= 0 for want in wants):
             continue
         found.append(form)
@@ -367,7 +371,7 @@ def _build(form: Form, operands: Sequence[Operand], options: Options) -> Any:
             instruction.near_branch16 = operand
         elif want.branch:
             instruction.set_op_kind(i, OpKind.NEAR_BRANCH64)
-            instruction.near_branch64 = operand if isinstance(operand, int) else _HERE
+            instruction.near_branch64 = _HERE  # the distance is filled in when the places are known
         else:
             kind = _IMMEDIATES[want.immediate][0]
             value = operand.address if isinstance(operand, Symbol) else operand
@@ -433,8 +437,11 @@ def _set_memory(instruction: Any, operand: Memory) -> None:
         instruction.memory_index = index.number if index else IcedRegister.NONE
         instruction.memory_index_scale = address.scale if index else 1
         small = -(1 << 31) <= displacement < 1 << 31
-        if base is None and index is None:
-            instruction.memory_displ_size = 8
+        if base is None:
+            # Always 32 bits, never compressed: said outright, because iced would compress it where it may compress 8.
+            if index is not None and not small:
+                raise FormError(f"[{address}]: a displacement beside registers has 32 bits")
+            instruction.memory_displ_size = 4 if wide and wide[0].size == 4 else 8
         elif small or (wide and wide[0].size == 4 and displacement < 1 << 32):
             instruction.memory_displ_size = 1 if displacement else 0  # iced takes more bytes where it must
         else:
@@ -546,19 +553,17 @@ def encode(mnemonic: str, operands: Sequence[Operand], options: Options = _NO_OP
             return [_try(form, operands, options) for form in known]
         except ValueError:
             pass  # the long way, which tries all forms and knows what to say
-    found = matching(mnemonic, operands, options)
-    if not found and len(operands) == 2 and mnemonic in _SWAPPABLE:
-        found = matching(mnemonic, operands[::-1], options)
-        if found:
-            return encode(mnemonic, operands[::-1], options)
+    found = [(form, operands) for form in matching(mnemonic, operands, options)]
+    if len(operands) == 2 and mnemonic in _SWAPPABLE:
+        found += [(form, operands[::-1]) for form in matching(mnemonic, operands[::-1], options)]
     if not found:
         raise _complain(mnemonic, operands)
-    _check_sizes(mnemonic, operands, found)
+    _check_sizes(mnemonic, operands, [form for form, _ in found])
     best: list[tuple[int, int, int, Encoded]] = []
     refusal: ValueError | None = None
-    for order, form in enumerate(found):
+    for order, (form, given) in enumerate(found):
         try:
-            one = _try(form, operands, options)
+            one = _try(form, given, options)
         except ValueError as error:
             refusal = refusal or error
             continue
@@ -569,5 +574,6 @@ def encode(mnemonic: str, operands: Sequence[Operand], options: Options = _NO_OP
     chosen = [best[0][3]]
     if chosen[0].relative == 1:
         chosen += [entry[3] for entry in best if entry[3].relative == 4][:1]
-    _CACHE[shape] = tuple(found[next(e[2] for e in best if e[3] is one)] for one in chosen)
+    if mnemonic not in _SWAPPABLE:
+        _CACHE[shape] = tuple(found[next(e[2] for e in best if e[3] is one)][0] for one in chosen)
     return chosen
