@@ -41,6 +41,7 @@ SIBLINGS = {"machine": "common", "cpu": None}
 FOREIGN = {
     "native":    ("iced_x86", "llvmlite", "numpy"),
     "compiler":  ("llvmlite",),
+    "translate": ("numpy",),
     "api":       ("numpy", "PIL"),
     "cli":       ("click", "rich", "numpy"),
     "env":       ("gymnasium", "numpy"),

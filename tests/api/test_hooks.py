@@ -277,6 +277,21 @@ def test_a_console_with_hooks_can_be_collected(engine: str) -> None:
     assert gone() is None
 
 
+def test_a_console_without_hooks_needs_no_collector(engine: str) -> None:
+    gb = console(engine)
+    with gb.hook(0x150, lambda gb: None):
+        gb.tick()
+    gb.tick()
+    gone = weakref.ref(gb)
+    gc.collect()
+    gc.disable()
+    try:
+        del gb
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
 # ---------------------------------------------------------------------- regions
 
 # 0150: LD A,[$A012]; INC A; LD [$A013],A; JR 0150

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -119,6 +120,17 @@ class Region:
         return f"<Region {self.first:04X}-{self.last:04X}{'' if self.active else ', removed'}>"
 
 
+def _asking(console: GameBoy) -> Callable[[int], int]:
+    """What an engine calls at a hook. It does not keep the console alive."""
+    reference = weakref.ref(console)
+
+    def on_hook(address: int) -> int:
+        console = reference()
+        return 0 if console is None else console._on_hook(address)
+
+    return on_hook
+
+
 class GameBoy:
     """One console with a cartridge in it, about to execute the cartridge's first instruction at 0100.
 
@@ -151,14 +163,13 @@ class GameBoy:
         self._engine = engine
         self._model = model
         self._gb: Any = build.new_console(cartridge, MODELS[model])
-        self._engine.attach(self._gb, self._on_hook)
+        self._engine.attach(self._gb, _asking(self))
         self._memory = Memory(self._gb)
         self._registers = Registers(self._gb.cpu)
         self._sent = bytearray()
         self._running = threading.Lock()
         self._runner = 0
         self._hooks: dict[int, tuple[Hook, ...]] = {}
-        self._gb.host.face = self
         self._gb.host.passed_time = NEVER
         self._retired: list[object] = []
 
@@ -391,6 +402,8 @@ class GameBoy:
         """Tell the machine and the engine of the hooks as they are now."""
         alone = ((address, hooks[0].function) for address, hooks in self._hooks.items() if len(hooks) == 1)
         build.set_quick_hooks(self._gb, alone)
+        # A console that its own machine knows is freed only by the garbage collector: so it is known only while need be.
+        self._gb.host.face = self if self._hooks else None
         self._engine.changed(self._gb)
 
     def _drop_hook(self, hook: Hook) -> None:
