@@ -211,17 +211,14 @@ def look_again(gb: Machine) -> None:
 
 
 @typed(outline=True)
-def touch(gb: Machine, dots: u8) -> None:
-    """A register that drawing reads is about to change: draw all that still sees the old value.
-
-    dots: so long after the M-cycle's begin the pipeline sees the new one. The PPU must be right as of now.
-    """
+def touch(gb: Machine) -> None:
+    """A register that drawing reads is about to change: draw all that still sees the old value."""
     dot = u16(gb.clock.now() - gb.ppu.line_start)
     phase = gb.ppu.phase
     if phase == DRAW_END or phase == DRAW_BEGIN:
         if gb.ppu.pipe.active == 0:
             pipeline.begin(gb)
-        pipeline.run_until(gb, u16(dot + dots))
+        pipeline.run_until(gb, dot)
         if phase == DRAW_END:
             look_again(gb)
             reschedule(gb)
@@ -229,7 +226,7 @@ def touch(gb: Machine, dots: u8) -> None:
         if gb.ppu.pipe.active == 0 and dot < gb.ppu.mode3_end + pipeline.TAIL_DOTS:
             pipeline.begin(gb)
         if gb.ppu.pipe.active:
-            pipeline.run_until(gb, u16(dot + dots))
+            pipeline.run_until(gb, dot)
 
 
 @typed
