@@ -94,7 +94,9 @@ class Arith:
             return a
         if symbol == "<<":
             if blo < 0 or bhi > 63:
-                raise Refusal(f"the shift count lies in {blo}..{bhi}", "a count within 0..63: mask it with `& 31` or `& 63`")
+                raise Refusal(
+                    f"the shift count lies in {blo}..{bhi}", "a count within 0..63: mask it with `& 31` or `& 63`"
+                )
             lo, hi = min(alo << blo, alo << bhi), max(ahi << blo, ahi << bhi)
         else:
             lo, hi = INTERVAL[symbol](alo, ahi, blo, bhi)
@@ -114,7 +116,9 @@ class Arith:
     def _shift_right(self, block: Block, a: Value, b: Value) -> Value:
         (alo, ahi), (blo, bhi) = bounds(a), bounds(b)
         if blo < 0 or bhi > 63:
-            raise Refusal(f"the shift count lies in {blo}..{bhi}", "a count within 0..63: mask it with `& 31` or `& 63`")
+            raise Refusal(
+                f"the shift count lies in {blo}..{bhi}", "a count within 0..63: mask it with `& 31` or `& 63`"
+            )
         if known_int(b) == 0:
             return a
         lo, hi = min(alo >> blo, alo >> bhi), max(ahi >> blo, ahi >> bhi)
@@ -173,7 +177,9 @@ class Arith:
         signed = lo < 0
         width = width_for(lo, hi)
         if width == 0:
-            raise Refusal("one side may be negative and the other may pass 63 bits", "narrow both sides to i64 or to u64")
+            raise Refusal(
+                "one side may be negative and the other may pass 63 bits", "narrow both sides to i64 or to u64"
+            )
         x, y = self.operand(block, a, width), self.operand(block, b, width)
         predicate = {"==": "eq", "!=": "ne"}.get(symbol) or ("s" if signed else "u") + PREDICATE[symbol]
         return Int(self.op(block, f"icmp {predicate} i{width} {x}, {y}"), 1, 0, 1)

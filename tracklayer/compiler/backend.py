@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+
 @functools.cache
 def _machine(opt: int, cpu: str, features: str) -> Any:
     import llvmlite.binding as llvm

@@ -41,7 +41,12 @@ def directory() -> Path | None:
 @functools.cache
 def machine_identity() -> bytes:
     """What compiled code depends on besides its source: the CPU and its features, CPython's ABI, LLVM."""
-    parts = [platform.machine(), sys.platform, platform.python_implementation(), f"{sys.version_info.major}.{sys.version_info.minor}"]
+    parts = [
+        platform.machine(),
+        sys.platform,
+        platform.python_implementation(),
+        f"{sys.version_info.major}.{sys.version_info.minor}",
+    ]
     with contextlib.suppress(OSError):
         wanted = ("model name", "flags", "Features", "CPU part")
         with open("/proc/cpuinfo", encoding="ascii", errors="replace") as info:

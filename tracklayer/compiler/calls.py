@@ -108,21 +108,29 @@ class Calls(Expressions):
                 values = [value.value for value in arguments if isinstance(value, Known)]
                 keywords = {name: value.value for name, value in named.items() if isinstance(value, Known)}
                 return [(state, Known(function(*values, **keywords)))]
-            raise Refusal(f"{getattr(function, '__name__', function)} is a plain Python function", "mark it @typed or @comptime")
+            raise Refusal(
+                f"{getattr(function, '__name__', function)} is a plain Python function", "mark it @typed or @comptime"
+            )
         raise Refusal(
-            f"{getattr(function, '__name__', function)} is not typed, and not all of its arguments are known", "mark it @typed"
+            f"{getattr(function, '__name__', function)} is not typed, and not all of its arguments are known",
+            "mark it @typed",
         )
 
     # ------------------------------------------------------------------ typed functions
 
-    def _typed_call(self, function: Callable[..., Any], arguments: list[Value], named: dict[str, Value], state: State) -> list[Path]:
+    def _typed_call(
+        self, function: Callable[..., Any], arguments: list[Value], named: dict[str, Value], state: State
+    ) -> list[Path]:
         info = describe_function(function)
         values = self._bind(info, arguments, named)
         assert info.typed is not None
         if info.typed.outline:
             return self.program.outlined_call(self, info, values, state)
         if self.depth > 60:
-            raise Refusal(f"calls of {info.name} nest too deep to be inlined", "mark a function that calls itself @typed(outline=True)")
+            raise Refusal(
+                f"calls of {info.name} nest too deep to be inlined",
+                "mark a function that calls itself @typed(outline=True)",
+            )
         return self.inline(info, values, state)
 
     def _bind(self, info: FunctionInfo, arguments: list[Value], named: dict[str, Value]) -> dict[str, Value]:
@@ -167,7 +175,11 @@ class Calls(Expressions):
         returns = self.frame.returns
         ends = self.body(self.frame, state)
         if ends and info.result is not None:
-            raise self.error(info.node, f"{info.name} can end without returning a {type_name(info.result)}", "return a value on every path")
+            raise self.error(
+                info.node,
+                f"{info.name} can end without returning a {type_name(info.result)}",
+                "return a value on every path",
+            )
         returns.extend((end, Known(None)) for end in ends)
         self.frame, self.info = outer_frame, outer_info
         self.depth -= 1
@@ -259,7 +271,9 @@ class Calls(Expressions):
     def _publish(self, state: State, place: Value, value: Value) -> Value:
         if not isinstance(place, Pointer):
             raise Refusal("publish() takes a pointer to a u64, and its value")
-        state.block.lines.append(f"  store atomic i64 {self.arith.operand(state.block, value, 64)}, ptr {place.name} release, align 8")
+        state.block.lines.append(
+            f"  store atomic i64 {self.arith.operand(state.block, value, 64)}, ptr {place.name} release, align 8"
+        )
         return Known(None)
 
     def _min(self, state: State, *values: Value) -> Value:
@@ -323,4 +337,21 @@ INTRINSICS: dict[Any, Callable[..., Value | None]] = {
     int: Calls._int,
     len: Calls._len,
 }
-PURE = {range, isinstance, enumerate, zip, tuple, reversed, sum, sorted, getattr, hasattr, any, all, divmod, ord, lang.size_of, lang.is_struct}
+PURE = {
+    range,
+    isinstance,
+    enumerate,
+    zip,
+    tuple,
+    reversed,
+    sum,
+    sorted,
+    getattr,
+    hasattr,
+    any,
+    all,
+    divmod,
+    ord,
+    lang.size_of,
+    lang.is_struct,
+}

@@ -132,7 +132,10 @@ class Expressions(Memory):
             raise Refusal("only a known tuple of integers can be indexed by a run-time value")
         lo, hi = bounds(index)
         if lo < 0 or hi >= len(owner):
-            raise Refusal(f"the index is {describe(index)}, the table has {len(owner)} entries", "mask it, or compare it just before")
+            raise Refusal(
+                f"the index is {describe(index)}, the table has {len(owner)} entries",
+                "mask it, or compare it just before",
+            )
         low, high = min(owner), max(owner)
         width = width_for(low, high)
         stored = 8 if 0 <= low and high < 256 else width
@@ -171,13 +174,24 @@ class Expressions(Memory):
     def _binary(self, node: ast.BinOp, state: State, low_bits: int) -> Value:
         symbol = BINARY.get(type(node.op))
         if symbol is None:
-            raise Refusal(f"the operator {type(node.op).__name__} is not in the typed subset", "use // for division of integers")
+            raise Refusal(
+                f"the operator {type(node.op).__name__} is not in the typed subset", "use // for division of integers"
+            )
         if symbol == "&" and not low_bits:
-            mask = self.value(node.right, state) if isinstance(node.right, (ast.Constant, ast.Name, ast.Attribute)) else None
+            mask = (
+                self.value(node.right, state)
+                if isinstance(node.right, (ast.Constant, ast.Name, ast.Attribute))
+                else None
+            )
             known = known_int(mask) if mask is not None else None
             if known is not None and known >= 0:
                 left = self.value(node.left, state, max(1, known.bit_length()))
-                if not isinstance(left, Known) and bounds(left)[0] >= 0 and (known & (known + 1)) == 0 and bounds(left)[1] <= known:
+                if (
+                    not isinstance(left, Known)
+                    and bounds(left)[0] >= 0
+                    and (known & (known + 1)) == 0
+                    and bounds(left)[1] <= known
+                ):
                     return left
                 return self.arith.binary(state.block, "&", left, Known(known), 0)
         wanted = low_bits if symbol in ("+", "-", "*", "&", "|", "^") else 0
@@ -319,7 +333,12 @@ class Expressions(Memory):
             return self.branch(ast.copy_location(ast.BoolOp(ast.And(), parts), node), state)
         rare = ""
         inner = node
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "unlikely" and len(node.args) == 1:
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id == "unlikely"
+            and len(node.args) == 1
+        ):
             inner, rare = node.args[0], ", " + RARELY
             if isinstance(inner, (ast.BoolOp, ast.UnaryOp)):
                 return self._split(self.truth(self.value(inner, state), state), state, rare)

@@ -130,7 +130,9 @@ class Memory:
         if kind.bits == 1:
             lo, hi = bounds(value)
             if lo < 0 or hi > 1:
-                raise Refusal(f"a u1 is stored from {describe(value)}", "show that it is 0 or 1: `& 1`, `!= 0`, or u1(...)")
+                raise Refusal(
+                    f"a u1 is stored from {describe(value)}", "show that it is 0 or 1: `& 1`, `!= 0`, or u1(...)"
+                )
             known = known_int(value)
             if known is not None:
                 return Known(bool(known))
@@ -143,7 +145,9 @@ class Memory:
         where = self.address(state, place)
         if isinstance(kind, PtrType):
             if not isinstance(value, Pointer) or value.element is not kind.element:
-                raise Refusal(f"a {kind} is stored from {describe(value)}", "use `pointer(array, index)` or `null(type)`")
+                raise Refusal(
+                    f"a {kind} is stored from {describe(value)}", "use `pointer(array, index)` or `null(type)`"
+                )
             state.block.lines.append(f"  store ptr {value.name}, ptr {where}, {POINTER}")
             return
         if not isinstance(kind, IntType):

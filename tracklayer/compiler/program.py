@@ -69,7 +69,9 @@ class Program:
 
     # ------------------------------------------------------------------ entries
 
-    def function(self, name: str, function: Callable[..., Any], known: dict[str, Any] | None = None, context: bool = True) -> None:
+    def function(
+        self, name: str, function: Callable[..., Any], known: dict[str, Any] | None = None, context: bool = True
+    ) -> None:
         """Compile `function` as the C function `name`. Integer parameters are i32 or i64, structs and pointers are addresses.
 
         context: the first struct parameter is the program's context, through which virtual fields are seen in memory.
@@ -137,7 +139,9 @@ class Program:
         if declares:
             self.entries.append(declares)
 
-    def _parameter(self, info: FunctionInfo, walker: Walker, name: str, kind: Any, as_context: str) -> tuple[str, Value]:
+    def _parameter(
+        self, info: FunctionInfo, walker: Walker, name: str, kind: Any, as_context: str
+    ) -> tuple[str, Value]:
         if isinstance(kind, IntType):
             width = 32 if kind.bits <= 32 else 64
             return f"i{width} %{name}", Int(f"%{name}", width, kind.lo, kind.hi)
@@ -146,10 +150,18 @@ class Program:
             return f"ptr {base}", Ref(base, 0, kind, bool(as_context))
         if isinstance(kind, PtrType):
             return f"ptr %{name}", Pointer(f"%{name}", kind.element)
-        raise CompileError(info.file, info.node, info.name, f"the parameter {name} has no type that C code can pass", "annotate it")
+        raise CompileError(
+            info.file, info.node, info.name, f"the parameter {name} has no type that C code can pass", "annotate it"
+        )
 
     def _finish(
-        self, walker: Walker, head: str, values: dict[str, Value], info: FunctionInfo, width: int, outlined: bool = False
+        self,
+        walker: Walker,
+        head: str,
+        values: dict[str, Value],
+        info: FunctionInfo,
+        width: int,
+        outlined: bool = False,
     ) -> None:
         """Walk the body, end every path with its return, and add the function. width: bits of the result, 0 for none."""
         state = State(walker.text.block(), {}, {}, set())
@@ -200,14 +212,19 @@ class Program:
             elif isinstance(value, Known):
                 key.append(("known", _hashable(value.value)))
             else:
-                raise Refusal(f"{describe(value)} cannot be passed as {name} to the outlined function {info.name}", "annotate the parameter with an integer type")
+                raise Refusal(
+                    f"{describe(value)} cannot be passed as {name} to the outlined function {info.name}",
+                    "annotate the parameter with an integer type",
+                )
         target = self._outlined.get(tuple(key))
         if target is None:
             target = self._outlined[tuple(key)] = Outlined(self._unique(info.name), info.typed.cold)
             self._compile_outlined(target, info, values, {name for name, _, _ in passed}, roots)
         return [(state, self._emit_call(walker, state, target, info, passed, roots))]
 
-    def _compile_outlined(self, target: Outlined, info: FunctionInfo, values: dict[str, Value], passed: set[str], roots: bool) -> None:
+    def _compile_outlined(
+        self, target: Outlined, info: FunctionInfo, values: dict[str, Value], passed: set[str], roots: bool
+    ) -> None:
         walker = Walker(self, self.module, info, self.convention, holds=False)
         parameters = ["ptr %context"] if roots else []
         inside: dict[str, Value] = {}
@@ -217,7 +234,11 @@ class Program:
                 inside[name] = Ref("%context", value.offset, value.kind, True) if isinstance(value, Ref) else value
             elif isinstance(value, (Ref, Pointer)):
                 parameters.append(f"ptr %a.{name}")
-                inside[name] = Ref(f"%a.{name}", 0, value.kind, False) if isinstance(value, Ref) else Pointer(f"%a.{name}", value.element)
+                inside[name] = (
+                    Ref(f"%a.{name}", 0, value.kind, False)
+                    if isinstance(value, Ref)
+                    else Pointer(f"%a.{name}", value.element)
+                )
             else:
                 width = 32 if kind.bits <= 32 else 64
                 parameters.append(f"i{width} %a.{name}")
@@ -234,7 +255,13 @@ class Program:
         target.finished = True
 
     def _emit_call(
-        self, walker: Walker, state: State, target: Outlined, info: FunctionInfo, passed: list[tuple[str, Any, Value]], roots: bool
+        self,
+        walker: Walker,
+        state: State,
+        target: Outlined,
+        info: FunctionInfo,
+        passed: list[tuple[str, Any, Value]],
+        roots: bool,
     ) -> Value:
         arguments = ["ptr %context"] if roots else []
         for _, kind, value in passed:
@@ -293,7 +320,15 @@ class Program:
     # ------------------------------------------------------------------ Python
 
     def host_call(
-        self, walker: Walker, state: State, host: Ref, function: str, default: str, count: int, slots: str, changes: bool
+        self,
+        walker: Walker,
+        state: State,
+        host: Ref,
+        function: str,
+        default: str,
+        count: int,
+        slots: str,
+        changes: bool,
     ) -> Value:
         """Emit `ask`, or with `changes` `consult`: the glue whose address the Host holds does the work (glue.py)."""
         everything = set(self.convention.by_offset) if self.convention else set()
@@ -313,7 +348,9 @@ class Program:
         effects = Effects(everything, everything)
         self.before_call(walker, state, effects)
         glue = self._glue(walker, state, host, "tell_entry")
-        state.block.lines.append(f"  call void {glue}(ptr {walker.address(state, host)}, ptr {function}, i64 {count}, ptr {slots})")
+        state.block.lines.append(
+            f"  call void {glue}(ptr {walker.address(state, host)}, ptr {function}, i64 {count}, ptr {slots})"
+        )
         self.after_call(walker, state, effects)
 
     def _glue(self, walker: Walker, state: State, host: Ref, name: str) -> str:
@@ -358,5 +395,3 @@ def _result_type(info: FunctionInfo) -> str:
 
 def _tuple_type(count: int) -> str:
     return "{ " + ", ".join(["i64"] * count) + " }"
-
-

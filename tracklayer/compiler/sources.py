@@ -36,7 +36,9 @@ class FunctionInfo:
         self.result = annotations.get("return", None)
         arguments = node.args
         if arguments.vararg or arguments.kwarg or arguments.kwonlyargs:
-            raise CompileError(self.file, node, self.name, "a typed function takes no *args, **kwargs or keyword-only arguments")
+            raise CompileError(
+                self.file, node, self.name, "a typed function takes no *args, **kwargs or keyword-only arguments"
+            )
         names = [argument.arg for argument in (*arguments.posonlyargs, *arguments.args)]
         self.parameters: list[tuple[str, Any]] = [(name, annotations.get(name)) for name in names]
         defaults = function.__defaults__ or ()

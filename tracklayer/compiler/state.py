@@ -92,7 +92,9 @@ class _Merger:
         intervals = [bounds(value) for value in values]
         lo, hi = min(i[0] for i in intervals), max(i[1] for i in intervals)
         first = values[0]
-        if isinstance(first, Int) and all(isinstance(v, Int) and v.name == first.name and v.width == first.width for v in values):
+        if isinstance(first, Int) and all(
+            isinstance(v, Int) and v.name == first.name and v.width == first.width for v in values
+        ):
             return Int(first.name, first.width, lo, hi)
         boolean = all((isinstance(v, Int) and v.width == 1) or known_int(v) in (0, 1) for v in values)
         width = 1 if boolean else width_for(lo, hi)

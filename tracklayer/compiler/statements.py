@@ -31,7 +31,13 @@ class Walker(Calls):
     """The walk through one generated function. split: the offset of the field whose values keep paths apart."""
 
     def __init__(
-        self, program: Program, module: Module, info: FunctionInfo, convention: Convention | None, holds: bool, split: int | None = None
+        self,
+        program: Program,
+        module: Module,
+        info: FunctionInfo,
+        convention: Convention | None,
+        holds: bool,
+        split: int | None = None,
     ) -> None:
         super().__init__(module, convention, holds)
         self.program = program
@@ -77,7 +83,9 @@ class Walker(Calls):
                 return states
             handler = _HANDLERS.get(type(statement))
             if handler is None:
-                raise self.error(statement, f"{type(statement).__name__} is not in the typed subset", "see docs/lang.md")
+                raise self.error(
+                    statement, f"{type(statement).__name__} is not in the typed subset", "see docs/lang.md"
+                )
             after: list[State] = []
             for state in states:
                 try:
@@ -202,7 +210,9 @@ class Walker(Calls):
             low_bits = place.kind.bits
         wanted = low_bits if symbol in ("+", "-", "*", "&", "|", "^") else 0
         old = self.load(state, place, role)
-        value = self.binary(symbol, old, self.value(node.value, state, wanted), state, low_bits if wanted or symbol == "<<" else 0)
+        value = self.binary(
+            symbol, old, self.value(node.value, state, wanted), state, low_bits if wanted or symbol == "<<" else 0
+        )
         self.store(state, place, value, role)
         return [state]
 
@@ -278,7 +288,9 @@ class Walker(Calls):
                 found.append(pattern.value)
                 continue
             if not isinstance(pattern, ast.MatchValue):
-                raise self.error(pattern, "this pattern is not in the typed subset", "match on integers, `a | b`, and `_`")
+                raise self.error(
+                    pattern, "this pattern is not in the typed subset", "match on integers, `a | b`, and `_`"
+                )
             value = self.value(pattern.value, state)
             if not isinstance(value, Known) or (integers and not isinstance(value.value, int)):
                 raise self.error(pattern, "a case is a known integer")
@@ -367,7 +379,9 @@ class Walker(Calls):
         """States joined into one, whatever their split field."""
         return [join(self.arith, states)[0]] if states else []
 
-    def _loop_value(self, key: object, initial: Value, intervals: dict[object, tuple[int, int]]) -> Int | Pointer | None:
+    def _loop_value(
+        self, key: object, initial: Value, intervals: dict[object, tuple[int, int]]
+    ) -> Int | Pointer | None:
         """The phi that stands for a variable in a loop; None for what a loop cannot change."""
         if isinstance(initial, Pointer):
             return Pointer(self.text.fresh(), initial.element)
@@ -384,7 +398,9 @@ class Walker(Calls):
             width = self.virtual[key].width
         return Int(self.text.fresh(), width, lo, hi)
 
-    def _intervals_hold(self, backs: list[State], phis: dict[object, str], intervals: dict[object, tuple[int, int]]) -> bool:
+    def _intervals_hold(
+        self, backs: list[State], phis: dict[object, str], intervals: dict[object, tuple[int, int]]
+    ) -> bool:
         held = True
         for key in phis:
             if key not in intervals:
@@ -395,7 +411,9 @@ class Walker(Calls):
                 try:
                     low, high = bounds(value)
                 except Refusal:
-                    raise Refusal(f"{key} is {describe(value)} at the end of the loop, and was an integer before") from None
+                    raise Refusal(
+                        f"{key} is {describe(value)} at the end of the loop, and was an integer before"
+                    ) from None
                 if low < lo or high > hi:
                     lo, hi = widen(min(lo, low), max(hi, high))
                     held = False

@@ -114,7 +114,9 @@ def widen(lo: int, hi: int) -> tuple[int, int]:
     for low, high in STANDARD:
         if low <= lo and hi <= high:
             return low, high
-    raise Refusal("a value that a loop changes can pass 64 bits", "annotate the variable, and narrow what is assigned to it")
+    raise Refusal(
+        "a value that a loop changes can pass 64 bits", "annotate the variable, and narrow what is assigned to it"
+    )
 
 
 def known_int(value: Value) -> int | None:

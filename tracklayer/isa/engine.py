@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from tracklayer.lang import Array, Object, Ptr, array, struct, u8, u64
 
-
 JUMPS = 128
 
 

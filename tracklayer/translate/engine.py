@@ -113,7 +113,9 @@ def built(guest: type[Guest], translated: bool, progress: Progress | None) -> tu
     return objects, found[1] if translated else None
 
 
-def _compile(guest: type[Guest], names: list[str], found: list[bytes | None], progress: Progress | None) -> list[bytes | None]:
+def _compile(
+    guest: type[Guest], names: list[str], found: list[bytes | None], progress: Progress | None
+) -> list[bytes | None]:
     from ..compiler import backend, cache
 
     helping = backend.helper()
@@ -130,7 +132,10 @@ def _compile(guest: type[Guest], names: list[str], found: list[bytes | None], pr
             parts = program.module.parts()
             parts.sort(key=lambda part: part != program_module.OUTLINED)
             # Handlers are many and short, and gain little from the expensive passes; devices have loops.
-            jobs += [backend.Job(program.render(part), *((1, 1) if part.startswith("handlers") else (2, 2))) for part in parts]
+            jobs += [
+                backend.Job(program.render(part), *((1, 1) if part.startswith("handlers") else (2, 2)))
+                for part in parts
+            ]
             engine_jobs = len(jobs)
         if len(found) > 1 and found[1] is None:
             from .stencils import StencilCompiler

@@ -13,15 +13,51 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..lang import (
-    Array, Ptr, acquire, address_of, array, go, i8, pointer, pointer_at, publish, release, struct, typed, u6, u8, u16, u32, u64,
-)  # fmt: skip
 from ..compiler.program import Program
 from ..isa.engine import JUMPS
+from ..lang import (
+    Array,
+    Ptr,
+    acquire,
+    address_of,
+    array,
+    go,
+    i8,
+    pointer,
+    pointer_at,
+    publish,
+    release,
+    struct,
+    typed,
+    u6,
+    u8,
+    u16,
+    u32,
+    u64,
+)  # fmt: skip
 from .guest import Guest
 from .stencils import (
-    ABSOLUTE, BUDGET, BYTE, CONTINUE, COUNT, FALLS, HEAD, HERE, INTERPRET, LEAVES, NEXT, ON, OPERAND, RELATIVE, SLOT, SLOTS, STUB,
-    TARGET, WORD, Stencil, StencilTable,
+    ABSOLUTE,
+    BUDGET,
+    BYTE,
+    CONTINUE,
+    COUNT,
+    FALLS,
+    HEAD,
+    HERE,
+    INTERPRET,
+    LEAVES,
+    NEXT,
+    ON,
+    OPERAND,
+    RELATIVE,
+    SLOT,
+    SLOTS,
+    STUB,
+    TARGET,
+    WORD,
+    Stencil,
+    StencilTable,
 )  # fmt: skip
 
 MOST = 48

@@ -331,7 +331,12 @@ class Tables:
             entry.holes = len(holes) - entry.first_hole
             pool += code + bytes(-len(code) % 8 + 8)
             if described is not None:
-                entry.length, entry.cycles, entry.tail, entry.flow = described.length, described.cycles, described.tail, described.flow
+                entry.length, entry.cycles, entry.tail, entry.flow = (
+                    described.length,
+                    described.cycles,
+                    described.tail,
+                    described.flow,
+                )
                 entry.target = described.target or 0
                 entry.has_target = described.target is not None or described.tail in (RELATIVE, ABSOLUTE)
                 entry.has_stub = any(relocation.symbol == "hole.interpret" for relocation in relocations)
@@ -364,6 +369,8 @@ SIZES = {
 
 def _hole_of(relocation: Any, name: str) -> tuple[int, int, int, int, int]:
     if relocation.symbol not in HOLES:
-        raise RuntimeError(f"the stencil {name} refers to {relocation.symbol}: it must reach everything through its context")
+        raise RuntimeError(
+            f"the stencil {name} refers to {relocation.symbol}: it must reach everything through its context"
+        )
     size, relative = SIZES[relocation.kind]
     return relocation.offset, HOLES[relocation.symbol][0], size, relative, relocation.addend

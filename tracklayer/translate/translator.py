@@ -32,7 +32,9 @@ OWN_CHUNK = 1 << 17
 class CodeCache:
     """Translated code made from one piece of memory. Not thread-safe by itself: the layer takes its lock."""
 
-    def __init__(self, base: int, size: int, capacity: int, chunk: int, own: bool, slots_field: int, make: int, lookup: int) -> None:
+    def __init__(
+        self, base: int, size: int, capacity: int, chunk: int, own: bool, slots_field: int, make: int, lookup: int
+    ) -> None:
         self.places = np.zeros(size, np.uint32)
         self.slots = np.full(capacity, make, np.uint64)
         self.slots[0] = lookup
@@ -53,7 +55,7 @@ class CodeCache:
 
     def grow(self) -> None:
         """Have room for more blocks: more code memory, or, where all numbers are given, begin anew."""
-        if not self.blocks or self.cache.count < self.cache.capacity and not self.cache.own:
+        if not self.blocks or (self.cache.count < self.cache.capacity and not self.cache.own):
             block = code_memory().allocate(self.chunk)
             self.blocks.append(block)
         else:
@@ -119,7 +121,9 @@ class TranslatedEngine(Interpreter):
         console.translation = (state, shared, own)
 
     def _cache(self, base: int, size: int, capacity: int, chunk: int, own: bool) -> CodeCache:
-        return CodeCache(base, size, capacity, chunk, own, self.slots_fields[own], self.code["make"], self.code["lookup"])
+        return CodeCache(
+            base, size, capacity, chunk, own, self.slots_fields[own], self.code["make"], self.code["lookup"]
+        )
 
     def _cache_for(self, console: Any) -> CodeCache:
         """The cache of the console's ROM: shared, unless the console has hooks."""
@@ -159,4 +163,3 @@ class TranslatedEngine(Interpreter):
                 if cache.cache.wants_room:
                     cache.grow()
         self.guest.engine(console).generation += 1
-
