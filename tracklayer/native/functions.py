@@ -29,6 +29,7 @@ costs a copy of it.
 from __future__ import annotations
 
 import functools
+import operator
 import re
 import struct
 import sys
@@ -235,7 +236,7 @@ class _Explainer:
             raise TypeError(f"{self.name}() {what} an integer, not {given}")
         low = -(1 << (8 * kind.size - 1)) if kind.signed else 0
         high = (1 << (8 * kind.size - kind.signed)) - 1
-        raise OverflowError(f"{self.name}() {what} {kind.name}, from {low} to {high}, not {value.__index__()}")
+        raise OverflowError(f"{self.name}() {what} {kind.name}, from {low} to {high}, not {operator.index(value)}")
 
     def _refuse_buffer(self, what: str, kind: Type, value: Any) -> NoReturn:
         wanted = f"a {'writable ' * kind.writable}buffer"
