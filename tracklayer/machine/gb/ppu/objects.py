@@ -7,7 +7,7 @@ Source:  Pan Docs, "Object Attribute Memory (OAM)", "OBJ penalty algorithm".
 
 from __future__ import annotations
 
-from tracklayer.lang import typed, u8, u16, u64
+from tracklayer.lang import address_of, pointer, pointer_at, typed, u8, u16, u32, u64
 
 from .state import (
     OBJ_ENABLE,
@@ -37,6 +37,8 @@ def scan(gb: Machine) -> None:
     """
     gb.ppu.object_count = 0
     height = 16 if gb.ppu.lcdc & OBJ_TALL else 8
+    if any_touches(gb, height) == 0:
+        return
     begin = u64(gb.ppu.line_start + 4)
     disturbed = gb.dma.started < u64(begin + 2 * OBJECTS) and begin < u64(gb.dma.started + 640)
     row = gb.ppu.line + 16
@@ -47,6 +49,19 @@ def scan(gb: Machine) -> None:
         if touches and not (disturbed and seen_during_dma(gb, index)):
             insert(gb, index)
         index = u8(index + 1)
+
+
+@typed
+def any_touches(gb: Machine, height: u8) -> u32:
+    """Whether any object touches the line: a loop that compiles to a few vector instructions."""
+    entries = pointer_at(address_of(pointer(gb.oam)), u32)
+    row = gb.ppu.line + 16
+    found: u32 = 0
+    index: u32 = 0
+    while index < OBJECTS:
+        found = found | u32(((row - (entries[index] & 0xFF)) & 0xFF) < height)
+        index += 1
+    return found
 
 
 @typed

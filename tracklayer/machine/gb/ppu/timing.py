@@ -60,7 +60,60 @@ def catch_up(gb: Machine) -> None:
     """Do every step that is due."""
     now = gb.clock.now()
     while gb.ppu.next <= now:
-        advance(gb)
+        if gb.ppu.phase == LINE_BEGIN and u64(gb.ppu.next + DOTS_PER_LINE) <= now and whole_lines(gb) > 0:
+            run_lines(gb, now)
+        else:
+            advance(gb)
+
+
+@typed
+def whole_lines(gb: Machine) -> u8:
+    """How many of the next lines are like each other, with no step that anybody but drawing would notice.
+
+    Lines 144, 153 and 0 are special, and so are lines at which the STAT line may rise.
+    """
+    line = gb.ppu.line
+    last: u8 = HEIGHT - 1 if line < HEIGHT else LINES - 2
+    if line == LINES - 1 or gb.ppu.pipe.active:
+        return 0
+    if gb.ppu.stat & (SOURCE_HBLANK | SOURCE_OAM) != 0 or (gb.ppu.stat & SOURCE_VBLANK != 0 and line >= HEIGHT):
+        return 0
+    if gb.ppu.stat & SOURCE_LYC:
+        if gb.ppu.stat_line:
+            return 0
+        if line < gb.ppu.lyc <= last:
+            last = u8(gb.ppu.lyc - 1)
+    return u8(max(last - line, 0))
+
+
+@typed(outline=True)
+def run_lines(gb: Machine, now: u64) -> None:
+    """Run whole lines that lie in the past, each at once: what `advance` does in eight steps."""
+    count = u8(min(whole_lines(gb), u64(now - gb.ppu.next) // DOTS_PER_LINE))
+    done: u8 = 0
+    while done < count:
+        line_end(gb)
+        gb.ppu.line_start = gb.ppu.next
+        gb.ppu.line += 1
+        if gb.ppu.line < HEIGHT:
+            if gb.ppu.line == gb.ppu.wy:
+                gb.ppu.window_reached = 1
+            if gb.ppu.drawing:
+                objects.scan(gb)
+                line.draw(gb)
+            gb.ppu.pipe.window_drawn = objects.window_on_line(gb)
+        gb.ppu.next = u64(gb.ppu.next + DOTS_PER_LINE)
+        done = u8(done + 1)
+    gb.ppu.ly = gb.ppu.line
+    gb.ppu.compare = gb.ppu.line
+    if gb.ppu.line < HEIGHT:
+        # As at the end of its last line: mode 3 is over, for whoever asks while the line's last dots pass.
+        objects.scan(gb)
+        gb.ppu.mode3_end = objects.plain_mode3_end(gb)
+        gb.ppu.mode = HBLANK
+        gb.ppu.signals = SOURCE_HBLANK
+        gb.ppu.locks = 0
+    stat.update(gb)
 
 
 @typed

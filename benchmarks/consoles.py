@@ -1,0 +1,166 @@
+"""Whole consoles against other emulators: `python -m benchmarks.consoles [ROM ...] [--json]`.
+
+The same ROMs, the same frames, the same button presses, in one run, alternately; a tick is one frame, as an agent or a script would
+step. Without ROMs: the Game Boy games of the test programs (TRACKLAYER_ROMS) and the demo. Peers are run where they are installed
+(`pip install tracklayer[bench]`); what is absent is said.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.util
+import io
+import json
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from tracklayer import GameBoy
+
+BUTTONS = ("start", "a", "right", "start", "a", "down", "left", "a", "up", "right")
+HELD = 5
+"""Frames that a button is held, and then not."""
+
+
+class Runner(Protocol):
+    """A console of some emulator with a game in it."""
+
+    def frame(self, render: bool) -> object:
+        """Run one frame."""
+        ...
+
+    def button(self, name: str, down: bool) -> object:
+        """Hold a button, or let it go."""
+        ...
+
+    def close(self) -> None:
+        """End it."""
+        ...
+
+
+class Ours:
+    """Tracklayer."""
+
+    def __init__(self, rom: str, engine: str) -> None:
+        self.gb = GameBoy(rom, engine=engine)
+        self.button = self.gb.button
+
+    def frame(self, render: bool) -> object:
+        return self.gb.tick(1, render)
+
+    def close(self) -> None:
+        pass
+
+
+class PyBoyPeer:
+    """PyBoy, from PyPI."""
+
+    def __init__(self, rom: str) -> None:
+        with contextlib.redirect_stderr(io.StringIO()):
+            from pyboy import PyBoy
+        if rom == "demo":
+            from tracklayer.demo import build
+
+            self.file = tempfile.NamedTemporaryFile(suffix=".gb")
+            self.file.write(build())
+            self.file.flush()
+            rom = self.file.name
+        self.pyboy: Any = PyBoy(rom, window="null", sound_emulated=False, cgb=False, log_level="CRITICAL")
+        self.pyboy.set_emulation_speed(0)
+
+    def frame(self, render: bool) -> object:
+        return self.pyboy.tick(1, render)
+
+    def button(self, name: str, down: bool) -> object:
+        return self.pyboy.button_press(name) if down else self.pyboy.button_release(name)
+
+    def close(self) -> None:
+        self.pyboy.stop(save=False)
+
+
+def peers() -> dict[str, Callable[[str], Runner]]:
+    """The emulators to run, by name."""
+    found: dict[str, Callable[[str], Runner]] = {
+        "translated": lambda rom: Ours(rom, "translated"),
+        "interpreter": lambda rom: Ours(rom, "interpreter"),
+    }
+    if importlib.util.find_spec("pyboy"):
+        found["pyboy"] = PyBoyPeer
+    else:
+        print("pyboy is not installed: pip install 'tracklayer[bench]'")
+    return found
+
+
+def seconds(make: Callable[[str], Runner], rom: str, frames: int, render: bool) -> float:
+    """Host seconds a frame, presses included, behind a warm-up of 120 frames."""
+    runner = make(rom)
+    for _ in range(120):
+        runner.frame(render)
+    start = time.perf_counter()
+    for turn in range(frames // (2 * HELD)):
+        name = BUTTONS[turn % len(BUTTONS)]
+        runner.button(name, True)
+        for _ in range(HELD):
+            runner.frame(render)
+        runner.button(name, False)
+        for _ in range(HELD):
+            runner.frame(render)
+    spent = time.perf_counter() - start
+    runner.close()
+    return spent / (frames // (2 * HELD) * 2 * HELD)
+
+
+def games() -> list[str]:
+    """The Game Boy games of the test programs that run on this console, and the demo."""
+    folder = Path(os.environ.get("TRACKLAYER_ROMS", Path(__file__).resolve().parents[2] / "shared" / "roms"))
+    manifest = folder / "manifest.json"
+    if not manifest.is_file():
+        print(f"no test programs at {folder}: set TRACKLAYER_ROMS; only the demo is run")
+        return ["demo"]
+    entries = json.loads(manifest.read_text())
+    return [str(folder / e["path"]) for e in entries if e["kind"] == "game" and e["system"] == "gb" and "dmg" in e["model"]] + ["demo"]
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("roms", nargs="*")
+    parser.add_argument("--frames", type=int, default=1200)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    makers = peers()
+    rows: list[dict[str, Any]] = []
+    for rom in options.roms or games():
+        for render in (False, True):
+            spent: dict[str, list[float]] = {name: [] for name in makers}
+            for _ in range(options.runs):
+                for name, make in makers.items():
+                    spent[name].append(seconds(make, rom, options.frames, render))
+            row: dict[str, Any] = {"rom": Path(rom).name, "render": render}
+            for name, values in spent.items():
+                row[name] = {"min": min(values) * 1e6, "median": statistics.median(values) * 1e6, "max": max(values) * 1e6}
+                row[f"{name} ratio"] = statistics.median(other / own for own, other in zip(spent["translated"], values, strict=True))
+            rows.append(row)
+            if not options.json:
+                shown = "  ".join(f"{n} {row[n]['median']:6.1f} us ({row[f'{n} ratio']:.2f}x)" for n in makers)
+                print(f"{row['rom']:<20} {'drawn    ' if render else 'not drawn'}  {shown}")
+    machine = {"machine": platform.processor() or platform.machine(), "python": platform.python_version(), "cores": os.cpu_count()}
+    if options.json:
+        print(json.dumps({"consoles": rows, **machine}, indent=1))
+        return
+    for name in makers:
+        for render in (False, True):
+            ratios = [row[f"{name} ratio"] for row in rows if row["render"] is render]
+            print(f"{name:<12} {'drawn    ' if render else 'not drawn'}  median of ratios {statistics.median(ratios):.2f}")
+    print(machine)
+
+
+if __name__ == "__main__":
+    main()
