@@ -81,7 +81,7 @@ class Reference:
 
 
 class _Made:
-    """The engines that this process has made. Generated code is a resource of the process: made once, shared by all consoles."""
+    """The engines that this process has made: generated code is made once, and shared by all consoles."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -119,4 +119,6 @@ def _make(name: str, progress: Progress | None) -> Engine:
 
         return TranslatedEngine(GameBoyGuest, progress)
     except OSError as error:
-        raise EngineError(f"the {name} engine cannot be had here: {error}. The reference engine needs no generated code") from error
+        raise EngineError(
+            f"the {name} engine cannot be had here: {error}. The reference engine needs no generated code"
+        ) from error

@@ -402,7 +402,7 @@ class GameBoy:
         """Tell the machine and the engine of the hooks as they are now."""
         alone = ((address, hooks[0].function) for address, hooks in self._hooks.items() if len(hooks) == 1)
         build.set_quick_hooks(self._gb, alone)
-        # A console that its own machine knows is freed only by the garbage collector: so it is known only while need be.
+        # Only while there are hooks: a console that its own machine holds has to wait for the garbage collector.
         self._gb.host.face = self if self._hooks else None
         self._engine.changed(self._gb)
 

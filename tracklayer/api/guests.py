@@ -1,6 +1,7 @@
 """The consoles as the engines see them: where a processor's meanings and a machine's memory meet the translator.
 
-For:     `Sm83Guest`, for any context with `cpu`, `clock` and the methods of the SM83's bus; `GameBoyGuest`, the Game Boy.
+For:     `Sm83Guest`, for any context with `cpu`, `clock` and the methods of the SM83's bus; `GameBoyGuest`, the Game
+         Boy.
 Not for: making engines (engines.py).
 """
 
@@ -70,7 +71,7 @@ class Sm83Guest(Guest):
         pc = context.cpu.pc
         context.clock.left -= 4
         context.cpu.pc = u16(pc + 1)
-        return page[pc & 0xFF]
+        return u8(page[pc & 0xFF])
 
     @staticmethod
     @typed
@@ -120,12 +121,12 @@ class Sm83Guest(Guest):
     @typed
     def decode(code: Any) -> u16:
         opcode = code[0]
-        return 256 + code[1] if opcode == PREFIX else opcode
+        return u16(256 + code[1] if opcode == PREFIX else opcode)
 
     @staticmethod
     @typed
     def pc_of(context: Any) -> u16:
-        return context.cpu.pc
+        return u16(context.cpu.pc)
 
     @staticmethod
     @typed
@@ -143,8 +144,9 @@ class GameBoyGuest(Sm83Guest):
     @staticmethod
     @typed
     def outcome(context: GB) -> i64:
+        sent = context.host.sent.count > 0
         failed = context.host.ports.failed != 0
-        return i64(context.clock.now() << 8 | (context.host.sent.count > 0) << 7 | failed << 6 | context.clock.stop & 63)
+        return i64(context.clock.now() << 8 | sent << 7 | failed << 6 | context.clock.stop & 63)
 
     @staticmethod
     @typed
@@ -165,7 +167,8 @@ class GameBoyGuest(Sm83Guest):
         page = address >> 8
         memory = context.host.memory_map[page]
         if page < VRAM:
-            # Bank 0 may stand in the upper half too, or another in the lower; translated code knows one address of itself.
+            # Bank 0 may stand in the upper half too, or another in the lower; translated code knows one address of
+            # itself.
             low = u64(address_of(memory) - address_of(context.host.rom)) < 0x4000
             if low != (page < ROM_HIGH):
                 memory = null(u8)
