@@ -20,7 +20,7 @@ CHUNKS = 20
         (b"", "empty"),
         (b"Dear Sir or Madam,\n", "text"),
         (b"It was a dark and stormy night.\n" * 2000, "text"),
-        (cartridge(type_code=0x22), "MBC7"),
+        (cartridge(type_code=0x15), "MBC4"),
         (cartridge(type_code=0x77), "not supported"),
         (bytes(0x2000001), "no Game Boy ROM is larger"),
     ],

@@ -16,7 +16,7 @@ from ..cpu.sm83.timing import best_cycles
 from ..lang import address_of, consult, go, i64, null, tell, typed, u1, u8, u16, u64, unlikely
 from ..machine.gb.console import GB
 from ..machine.gb.host import QUICK_HOOKS
-from ..machine.gb.maps import COVERED, ECHO, ROM_HIGH, VRAM, WRAM
+from ..machine.gb.maps import COVERED, ECHO, ROM_HIGH, UNSTEADY, VRAM, WRAM
 from ..translate.guest import Guest
 from ..translate.stencils import ABSOLUTE, BRANCHES, BYTE, FALLS, LEAVES, NO_OPERAND, RELATIVE, WORD, Described
 
@@ -174,7 +174,7 @@ class GameBoyGuest(Sm83Guest):
                 memory = null(u8)
         elif page < WRAM or page >= ECHO:
             memory = null(u8)
-        if context.dma.blocking or context.host.page_flags[page] & COVERED:
+        if context.dma.blocking or context.host.page_flags[page] & (COVERED | UNSTEADY):
             memory = null(u8)
         return memory
 

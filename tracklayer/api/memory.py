@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 from typing import Any, overload
 
-from tracklayer.machine.gb import dma, maps, memory, ppu, registers
+from tracklayer.machine.gb import dma, mappers, maps, memory, ppu, registers
 
 from .registers import fitting
 
@@ -96,7 +96,7 @@ class Memory:
         if OAM <= address < OAM + OAM_SIZE:
             dma.catch_up(gb)
             return int(gb.oam[address - OAM])
-        return 0x00 if address >= OAM else 0xFF
+        return 0x00 if address >= OAM else int(mappers.read(gb, address))
 
     def _poke(self, address: int, value: int) -> None:
         gb = self._gb
@@ -105,7 +105,7 @@ class Memory:
             return
         page = gb.host.memory_map[address >> 8]
         if address < 0x8000:
-            memory.write_mapper(gb, address, value)
+            mappers.write(gb, address, value)
         elif OAM <= address < IO:
             ppu.catch_up(gb)
             dma.catch_up(gb)
@@ -116,9 +116,9 @@ class Memory:
         else:
             if address >= HRAM:
                 gb.hram[address & 0x7F] = value
-            elif gb.host.page_flags[address >> 8] & maps.SLOW_WRITE:
-                memory.write_cart_ram(gb, address, value)
-            elif page:
+            elif not page or gb.host.page_flags[address >> 8] & maps.SLOW_WRITE:
+                mappers.write_ram(gb, address, value)
+            else:
                 ppu.catch_up(gb)  # lines that are due show what stood there until now
                 page[address & 0xFF] = value
             memory.check_watch(gb, address)

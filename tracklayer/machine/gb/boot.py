@@ -36,7 +36,7 @@ def boot(gb: Any, cartridge: Cartridge, model: Model) -> None:
     cpu = gb.cpu
     cpu.pc, cpu.sp = 0x0100, 0xFFFE
     cpu.a, cpu.bc, cpu.de, cpu.hl = model.a, model.bc, model.de, model.hl
-    unpack_f(cpu, model.flags if cartridge.rom[0x14D] else model.flags & 0x80)
+    unpack_f(cpu, model.flags if cartridge.header[0x14D] else model.flags & 0x80)
     gb.timer.origin = START - model.divider
     gb.timer.synced = gb.serial.synced = START
     gb.timer.reload_at = gb.dma.next_start = NEVER
@@ -44,7 +44,7 @@ def boot(gb: Any, cartridge: Cartridge, model: Model) -> None:
     gb.dma.register = 0xFF
     for register, value in SOUND.items():
         gb.sound.registers[register - (sound.FIRST & 0xFF)] = value
-    unpack_logo(gb.vram, cartridge.rom[0x104:0x134])
+    unpack_logo(gb.vram, cartridge.header[0x104:0x134])
     gb.ppu.bgp, gb.ppu.obp0, gb.ppu.obp1 = 0xFC, 0xFF, 0xFF
     start_lcd(gb, model.line * ppu.DOTS_PER_LINE + model.dot)
     gb.interrupts.flags = 1 << VBLANK

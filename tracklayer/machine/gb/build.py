@@ -13,7 +13,7 @@ from typing import Any
 
 from tracklayer.lang import PtrType, layout, size_of, storage
 
-from . import maps
+from . import mappers, maps
 from .boot import boot
 from .cartridge import Cartridge
 from .console import GB
@@ -30,7 +30,7 @@ SIZE = -(-size_of(GB) // 64) * 64
 
 def console_size(cartridge: Cartridge) -> int:
     """Bytes that a console with this cartridge takes: the struct, and behind it the cartridge's RAM."""
-    return SIZE + cartridge.ram_size
+    return SIZE + cartridge.storage_size
 
 
 def new_console(cartridge: Cartridge, model: Model = DMG, memory: Any = None, offset: int = 0) -> GB:
@@ -52,17 +52,12 @@ def new_console(cartridge: Cartridge, model: Model = DMG, memory: Any = None, of
     host.rom_banks = len(cartridge.rom) // 0x4000
     host.mapper = cartridge.mapper
     host.render = 1
-    if cartridge.ram_size:
+    if cartridge.storage_size:
         host.ram = _pages(ctypes.addressof(gb) + SIZE)
         host.ram_pages = cartridge.ram_size // 256
-    gb.banks.high = 1
-    gb.banks.ram_open = cartridge.kind.ram_always_open
-    gb.mapper.bank = 1
-    if cartridge.kind.write_ram:
-        for page in range(maps.CART_RAM, maps.WRAM):
-            host.page_flags[page] = maps.SLOW_WRITE
     boot(gb, cartridge, model)
-    maps.rebuild(gb)
+    mappers.power_on(gb, cartridge.kind)
+    gb.rebuild()
     return gb  # type: ignore[no-any-return]
 
 
@@ -87,12 +82,15 @@ def restore(gb: Any, state: bytes) -> None:
         raise ValueError(f"a state of this console has {split + len(ram)} bytes, this has {len(state)}")
     ctypes.memmove(ctypes.addressof(gb) + HOST_SIZE, state[:split], split)
     ctypes.memmove(ram, state[split:], len(ram))
-    maps.rebuild(gb)
+    gb.rebuild()
 
 
 def cart_ram(gb: Any) -> Any:
-    """The cartridge's RAM as a ctypes array, sharing memory with the console. Writing it is fine between runs."""
-    return (ctypes.c_char * gb.__dict__["cartridge"].ram_size).from_address(ctypes.addressof(gb) + SIZE)
+    """All that the cartridge keeps, RAM or EEPROM and then flash, as a ctypes array; shares memory with the console.
+
+    Writing it is fine between runs.
+    """
+    return (ctypes.c_char * gb.__dict__["cartridge"].storage_size).from_address(ctypes.addressof(gb) + SIZE)
 
 
 def picture(gb: Any) -> Any:
@@ -178,4 +176,4 @@ def _place_regions(gb: Any, rows: list[tuple[int, int, Any, Any]]) -> None:
         region = host.regions[index]
         region.first, region.last, region.read, region.write = first, last, read, write
     host.region_count = len(rows)
-    maps.rebuild(gb)
+    gb.rebuild()

@@ -20,11 +20,22 @@ LARGEST = 0x2000000
 
 RAM_SIZES = {0: 0, 1: 0x800, 2: 0x2000, 3: 0x8000, 4: 0x20000, 5: 0x10000}
 
-UNSUPPORTED = {
-    0x0B: "MMM01", 0x0C: "MMM01", 0x0D: "MMM01", 0x0F: "MBC3 with clock", 0x10: "MBC3 with clock", 0x11: "MBC3",
-    0x12: "MBC3", 0x13: "MBC3", 0x20: "MBC6", 0x22: "MBC7 with sensor", 0xFC: "Pocket Camera", 0xFD: "Bandai TAMA5",
-    0xFE: "HuC3", 0xFF: "HuC1",
-}  # fmt: skip
+BATTERY_TYPES = (0x03, 0x06, 0x09, 0x0D, 0x0F, 0x10, 0x13, 0x1B, 0x1E, 0x20, 0x22, 0xFC, 0xFD, 0xFE, 0xFF)
+"""Cartridge types that keep what they hold while the power is off, be it by a battery."""
+
+RAM_TYPES = (
+    0x02, 0x03, 0x08, 0x09, 0x0C, 0x0D, 0x10, 0x12, 0x13, 0x1A, 0x1B, 0x1D, 0x1E, 0x20, 0xFC, 0xFE, 0xFF,
+)  # fmt: skip
+"""Cartridge types with RAM of the size that the header tells."""
+
+MMM01_TYPES = (0x0B, 0x0C, 0x0D)
+CAMERA = 0xFC
+CAMERA_RAM = 0x20000
+MENU = 0x8000
+"""MMM01 begins in its last 32 KiB, and there is its header."""
+
+OTHERS = {0x15: "MBC4", 0x16: "MBC4", 0x17: "MBC4", 0xBE: "Bung multicart", 0xC0: "Wisdom Tree"}
+"""Names for numbers that lists of cartridge types have, and that nothing here plays."""
 
 
 class CartridgeError(ValueError):
@@ -41,11 +52,13 @@ class Cartridge:
     """Index into `MAPPERS`."""
     title: str
     ram_size: int
-    """Bytes of cartridge RAM, 0 or a power of two of at least 512."""
+    """Bytes of cartridge RAM, 0 or a power of two."""
     battery: bool
     """Whether the RAM keeps its contents while the power is off."""
     color: bool
     """Whether the header says that the program knows the Game Boy Color."""
+    header_at: int = 0
+    """Where the header stands in the ROM."""
     warnings: tuple[str, ...] = field(default=())
     """What is odd about the file; it is played all the same."""
 
@@ -53,6 +66,16 @@ class Cartridge:
     def buffer(self) -> ctypes.Array[ctypes.c_uint8]:
         """The ROM where generated code can read it. Nobody writes to it."""
         return (ctypes.c_uint8 * len(self.rom)).from_buffer_copy(self.rom)
+
+    @property
+    def header(self) -> bytes:
+        """The first 0150 bytes of the part of the ROM that a console shows when it is switched on."""
+        return self.rom[self.header_at : self.header_at + HEADER_END]
+
+    @property
+    def storage_size(self) -> int:
+        """Bytes that the cartridge keeps besides its chip's registers: RAM, and behind it flash memory."""
+        return self.ram_size + self.kind.flash
 
     @property
     def kind(self) -> Mapper:
@@ -73,11 +96,13 @@ def load(data: bytes) -> Cartridge:
     if _is_text(data):
         raise CartridgeError("this is a text file, not a ROM")
     warnings: list[str] = []
+    data = _menu_last(data, warnings)
     if len(data) < HEADER_END:
         warnings.append(f"the file has {len(data)} bytes and no whole header: taken as 32 KiB of ROM, the rest is FF")
-        header = bytes(HEADER_END)
+        start, header = 0, bytes(HEADER_END)
     else:
-        header = data[:HEADER_END]
+        start = _header_at(data)
+        header = data[start : start + HEADER_END]
         _check_header(header, len(data), warnings)
     banks = 2
     while banks * BANK < len(data):
@@ -86,9 +111,36 @@ def load(data: bytes) -> Cartridge:
     kind = header[0x147]
     mapper = _mapper(kind, rom)
     ram_size = MAPPERS[mapper].own_ram or _ram_size(header, warnings)
+    if kind == CAMERA:
+        ram_size = CAMERA_RAM
     title = bytes(byte for byte in header[0x134:0x144] if 32 <= byte < 127).decode("ascii").strip()
-    battery = kind in (0x03, 0x06, 0x09, 0x0F, 0x10, 0x13, 0x1B, 0x1E)
-    return Cartridge(rom, mapper, title, ram_size, battery, header[0x143] >= 0x80, tuple(warnings))
+    return Cartridge(rom, mapper, title, ram_size, kind in BATTERY_TYPES, header[0x143] >= 0x80, start, tuple(warnings))
+
+
+def _header_at(data: bytes) -> int:
+    """Where the header is that counts: at the start, but for MMM01 in the last 32 KiB."""
+    last = len(data) - MENU
+    if last > 0 and last % BANK == 0 and data[last + 0x147] in MMM01_TYPES:
+        header = data[last : last + HEADER_END]
+        if _header_checksum(header) == header[0x14D]:
+            return last
+    return 0
+
+
+def _menu_last(data: bytes, warnings: list[str]) -> bytes:
+    """Some images of MMM01 cartridges have the menu first; the chip wants it last."""
+    if len(data) > MENU and data[0x147] in MMM01_TYPES and _header_at(data) == 0 and len(data) % BANK == 0:
+        warnings.append("the menu of this MMM01 cartridge stands first: it is put last, where the chip has it")
+        return data[MENU:] + data[:MENU]
+    return data
+
+
+def _header_checksum(header: bytes) -> int:
+    """What byte 014D should be."""
+    checksum = 0
+    for byte in header[0x134:0x14D]:
+        checksum = (checksum - byte - 1) & 0xFF
+    return checksum
 
 
 def _is_text(data: bytes) -> bool:
@@ -106,9 +158,7 @@ def _decodes(start: bytes) -> bool:
 
 
 def _check_header(header: bytes, size: int, warnings: list[str]) -> None:
-    checksum = 0
-    for byte in header[0x134:0x14D]:
-        checksum = (checksum - byte - 1) & 0xFF
+    checksum = _header_checksum(header)
     if checksum != header[0x14D]:
         warnings.append(f"the header's checksum is {header[0x14D]:02X}, not {checksum:02X}: a Game Boy would not start")
     code = header[0x148]
@@ -127,7 +177,7 @@ def _mapper(kind: int, rom: bytes) -> int:
             if mapper.name == "MBC1" and _is_multicart(rom):
                 return next(i for i, other in enumerate(MAPPERS) if other.name == "MBC1M")
             return index
-    name = UNSUPPORTED.get(kind, "unknown")
+    name = OTHERS.get(kind, "unknown")
     raise CartridgeError(f"the cartridge type is {kind:02X} ({name}): this mapper is not supported")
 
 
@@ -143,8 +193,7 @@ def _ram_size(header: bytes, warnings: list[str]) -> int:
     if size is None:
         warnings.append(f"the header's RAM size byte {code:02X} means nothing: 32 KiB are taken")
         return 0x8000
-    has_ram = header[0x147] in (0x02, 0x03, 0x08, 0x09, 0x1A, 0x1B, 0x1D, 0x1E)
-    if has_ram and size == 0:
+    if header[0x147] in RAM_TYPES and size == 0:
         warnings.append("the header's cartridge type has RAM, its RAM size byte has none: 8 KiB are taken")
         return 0x2000
     return size

@@ -18,7 +18,7 @@ from tracklayer.cpu.sm83 import Cpu, between
 from tracklayer.lang import Array, array, struct, typed, u3, u8, u16, u32, u64
 from tracklayer.machine.common.clock import STOP_BREAKPOINT, STOP_ERROR, STOP_LIMIT, Clock
 
-from . import divider, dma, events, joypad, maps, memory, ppu, registers, serial, timer
+from . import divider, dma, events, joypad, mappers, maps, memory, ppu, registers, serial, timer
 from .dma import Dma
 from .host import GbHost
 from .interrupts import IE, Interrupts
@@ -248,3 +248,4 @@ class GB:
     def rebuild(self) -> None:
         """Make what is derived from the state anew: after a state was loaded, or hooks or regions changed."""
         maps.rebuild(self)
+        mappers.place(self)

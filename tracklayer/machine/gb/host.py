@@ -100,6 +100,14 @@ class GbHost:
     dirty_count: u32
     dirty: Array[u16] = array(DIRTY)
     """Addresses of the first lines written."""
+    wall: u8
+    """1: clocks in cartridges count the world's time, `wall_clock()` in 4,194,304ths of a second."""
+    wall_clock: Object
+    camera: Ptr[u8]
+    """128 x 112 bytes of light for the Pocket Camera, 255 the brightest; null is darkness."""
+    camera_asks: u8
+    """1: `camera_shot()` is called before a picture is taken."""
+    camera_shot: Object
     region_count: u8
     regions: Array[Region] = array(REGIONS)
     sent: SentLog

@@ -23,6 +23,8 @@ COVERED = 2
 """Page flag: a Python region covers some of it."""
 SLOW_WRITE = 4
 """Page flag: writes are the mapper's business (MBC2's half bytes)."""
+UNSTEADY = 8
+"""Page flag: what stands here may change without its neighbours (MBC6's half banks), so code is not translated."""
 
 
 @struct

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from tracklayer.lang import ask, typed, u8, u16
 
-from . import dma, ppu
+from . import dma, mappers, ppu
 from .host import DIRTY, REGIONS
-from .mappers import MAPPERS
 from .maps import CART_RAM, ECHO, OAM, SLOW_WRITE, VRAM, remap_page, watched_page
 from .registers import Machine, read_io, write_io
 
@@ -42,7 +41,7 @@ def read_slow(gb: Machine, address: u16) -> u8:
         memory = gb.host.memory_map[page]
         if memory:
             return memory[address & 0xFF]
-        return 0xFF
+        return mappers.read(gb, address)
     if address < IO:
         return read_oam(gb, address)
     if address >= HRAM:
@@ -65,18 +64,17 @@ def write_slow(gb: Machine, address: u16, value: u8) -> None:
             dma.overwrite(gb, value)
             return
     if page < VRAM:
-        write_mapper(gb, address, value)
+        mappers.write(gb, address, value)
     elif page < OAM:
         if page < CART_RAM:
             ppu.catch_up(gb)
             if gb.ppu.locks & ppu.VRAM_WRITE:
                 return
-        if gb.host.page_flags[page] & SLOW_WRITE:
-            write_cart_ram(gb, address, value)
+        memory = gb.host.memory_map[page]
+        if not memory or gb.host.page_flags[page] & SLOW_WRITE:
+            mappers.write_ram(gb, address, value)
         else:
-            memory = gb.host.memory_map[page]
-            if memory:
-                memory[address & 0xFF] = value
+            memory[address & 0xFF] = value
         check_watch(gb, address)
     elif address < IO:
         write_oam(gb, address, value)
@@ -114,23 +112,6 @@ def write_oam(gb: Machine, address: u16, value: u8) -> None:
     index = address & 0xFF
     if index < 160 and not gb.dma.running and gb.ppu.locks & ppu.OAM_WRITE == 0:
         gb.oam[index] = value
-
-
-@typed(outline=True)
-def write_mapper(gb: Machine, address: u16, value: u8) -> None:
-    """0000-7FFF: the mapper of this cartridge."""
-    for number in range(len(MAPPERS)):
-        if gb.host.mapper == number:
-            MAPPERS[number].write(gb, address, value)
-
-
-@typed(outline=True)
-def write_cart_ram(gb: Machine, address: u16, value: u8) -> None:
-    """A000-BFFF, where that is no plain RAM."""
-    for number in range(len(MAPPERS)):
-        write_ram = MAPPERS[number].write_ram
-        if write_ram is not None and gb.host.mapper == number:
-            write_ram(gb, address, value)
 
 
 @typed

@@ -1,25 +1,51 @@
-"""What every mapper is made of: its registers, and what it reaches of its machine."""
+"""What mappers reach of their machine, and how the clocks among them get to know the time.
+
+For:       the `Machine` protocol; seconds passed, in the guest's time or the world's.
+Not for:   any mapper by itself.
+Invariant: the fraction of a second is right as of `synced`, on the clock that `time` reads.
+"""
 
 from __future__ import annotations
 
 from typing import Protocol
 
-from tracklayer.lang import struct, u1, u8, u16
+from tracklayer.lang import ask, typed, u1, u32, u64
+from tracklayer.machine.common.clock import Clock
 
 from ..maps import Machine as MapsMachine
-
-
-@struct
-class MapperRegisters:
-    """The registers of whichever mapper the cartridge has; what they mean is in its file."""
-
-    ram_enable: u1
-    mode: u1
-    bank: u16
-    upper: u8
+from .state import CLOCK_RATE_BITS, MapperRegisters
 
 
 class Machine(MapsMachine, Protocol):
     """What a mapper reaches of its machine."""
 
+    clock: Clock
     mapper: MapperRegisters
+
+
+@typed
+def time(gb: Machine) -> u64:
+    """What a crystal on the cartridge counts by: 4,194,304 units a second.
+
+    The guest's own time, or, if Python asked for that, the world's.
+    """
+    if gb.host.wall:
+        now = u64(ask(gb.host.ports, gb.host.wall_clock, 0))
+        if gb.host.ports.failed:
+            gb.clock.attention()
+        return now
+    return gb.clock.now()
+
+
+@typed
+def pass_seconds(gb: Machine, running: u1) -> u64:
+    """Whole seconds that went by since the last call; none of them if the clock does not run. Time never goes back."""
+    now = time(gb)
+    seconds = gb.mapper.seconds
+    passed: u64 = 0
+    if now >= seconds.synced and running:
+        total = u64(u64(now - seconds.synced) + seconds.fraction)
+        seconds.fraction = u32(total & ((1 << CLOCK_RATE_BITS) - 1))
+        passed = total >> CLOCK_RATE_BITS
+    seconds.synced = now
+    return passed

@@ -1,11 +1,11 @@
-"""MBC5: up to 8 MiB of ROM and 128 KiB of RAM; bank 0 can be selected like any other.
+"""MBC5: up to 8 MiB of ROM and 128 KiB of RAM; bank 0 can be selected like any other. With or without a rumble motor.
 
 Source: Pan Docs, "MBC5"; gb-ctr, "MBC5 mapper chip".  Proof: mooneye emulator-only/mbc5/*.
 """
 
 from __future__ import annotations
 
-from tracklayer.lang import typed, u8, u16
+from tracklayer.lang import typed, u1, u8, u16, u64
 
 from ..maps import select
 from .machine import Machine
@@ -31,5 +31,18 @@ def write(gb: Machine, address: u16, value: u8) -> None:
 @typed
 def write_rumble(gb: Machine, address: u16, value: u8) -> None:
     """With a rumble motor, bit 3 of RAMB drives the motor and selects no RAM."""
-    masked = value & 7 if (address >> 13) & 3 == 2 else value
+    masked = value
+    if (address >> 13) & 3 == 2:
+        drive(gb, (value >> 3) & 1)
+        masked = value & 7
     write(gb, address, masked)
+
+
+@typed
+def drive(gb: Machine, on: u1) -> None:
+    """Switch the motor. Programs set how strong it feels by how much of the time it runs, so that is counted."""
+    now = gb.clock.now()
+    if gb.mapper.motor:
+        gb.mapper.motor_time = u64(gb.mapper.motor_time + now - gb.mapper.motor_since)
+    gb.mapper.motor_since = now
+    gb.mapper.motor = on
