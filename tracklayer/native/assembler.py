@@ -425,11 +425,13 @@ class Assembler:
         self._keep.append(holder)
         return Symbol(f"<{type(what).__name__} buffer>", holder.address, what)
 
-    def callback(self, function: Callable[..., Any], signature: str) -> Symbol:
-        """A Python callable as a C function of the signature: `call` it. See functions.callback."""
+    def callback(self, function: Callable[..., Any], signature: str, *, nogil: bool = False) -> Symbol:
+        """A Python callable as a C function of the signature: `call` it. See functions.callback.
+
+        nogil: for functions that run without the GIL; the callback takes it for its time."""
         from tracklayer.native.functions import callback
 
-        made = callback(function, signature, abi=self.abi)
+        made = callback(function, signature, nogil=nogil, abi=self.abi)
         self._keep.append(made.block)
         self._uses += [function, made.explainer]
         return CallbackSymbol(getattr(function, "__name__", "callback"), made.address, None, False, made.unchecked)
