@@ -139,8 +139,7 @@ def test_without_rendering_the_guest_runs_the_same_and_the_picture_stays(engine:
     drawn, blind = (GameBoy(cartridge(COUNTER), engine=engine) for _ in range(2))
     drawn.tick(5)
     blind.tick(5, render=False)
-    names = {difference.name.split("[")[0] for difference in drawn.differences(blind)}
-    assert names <= {"picture.words", "ppu.shown", "ppu.drawing"}
+    assert drawn.state_bytes() == blind.state_bytes()
     before = blind.picture_hash()
     blind.memory[0xFF47] = 0xFF
     blind.tick(2, render=False)

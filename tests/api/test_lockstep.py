@@ -58,6 +58,7 @@ def test_the_demo_runs_the_same_on_every_engine(engine: str) -> None:
 def test_a_fault_is_found_to_the_instruction() -> None:
     left, right = pair()
     right._engine = Faulty()
+    right._run = right._engine.runner(right._gb)
     report = lockstep(left, right, 100_000)
     found = report.divergence
     assert found is not None
@@ -74,6 +75,7 @@ def test_the_same_seed_finds_the_same() -> None:
     for _ in range(2):
         left, right = pair()
         right._engine = Faulty()
+    right._run = right._engine.runner(right._gb)
         reports.append(lockstep(left, right, 100_000, seed=3, buttons=True))
     assert reports[0] == reports[1]
 

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from tracklayer.cpu.sm83 import step
 from tracklayer.lang import ask
 
+from ..translate.guest import Guest
 from .errors import EngineError
 
 OnHook = Callable[[int], int]
@@ -21,6 +22,9 @@ where the engine must return at once: something else comes next. An exception al
 
 Progress = Callable[[str, int, int], None]
 """Told how far the first build of an engine is: in words, how much is done, of how much."""
+
+STOP_ROOM = Guest.stop_for_room
+"""`clock.stop` where the engine itself needs something before the guest can go on."""
 
 ENGINES = ("reference", "interpreter", "translated")
 
@@ -35,15 +39,22 @@ class Engine(Protocol):
         """Get a new console ready to be run by this engine."""
         ...
 
-    def changed(self, console: Any) -> None:
-        """The console's hooks or regions, or its whole state, are others than before."""
+    def changed(self, console: Any) -> object:
+        """The console's hooks or regions, or its whole state, are others than before.
+
+        Returns: what must be kept until nobody runs the console any more.
+        """
         ...
 
-    def advance(self, console: Any, limit: int) -> int:
-        """Run to time `limit`, until `clock.stop` is set or `ports.failed` is, or `on_hook` returned 1.
+    def runner(self, console: Any) -> Callable[[int], int]:
+        """A function that runs the console to a time, until `clock.stop` is set or `ports.failed` is, or `on_hook` returned 1.
 
-        Returns: the time << 8 | 1 << 7 if bytes were sent | 1 << 6 if `ports.failed` | `clock.stop`.
+        It returns the time << 8 | 1 << 7 if bytes were sent | 1 << 6 if `ports.failed` | `clock.stop`.
         """
+        ...
+
+    def make_room(self, console: Any) -> None:
+        """The run ended with STOP_ROOM: get room for what is to be translated."""
         ...
 
 
@@ -55,14 +66,20 @@ class Reference:
     def attach(self, console: Any, on_hook: OnHook) -> None:
         console.__dict__["on_hook"] = on_hook
 
-    def changed(self, console: Any) -> None:
+    def changed(self, console: Any) -> object:
+        return None
+
+    def make_room(self, console: Any) -> None:
         pass
 
-    def advance(self, console: Any, limit: int) -> int:
-        console.prepare(limit, 0)
-        self.run(console)
-        sent, failed = console.host.sent.count > 0, console.host.ports.failed != 0
-        return int(console.clock.now() << 8 | sent << 7 | failed << 6 | console.clock.stop)
+    def runner(self, console: Any) -> Callable[[int], int]:
+        def run(limit: int) -> int:
+            console.prepare(limit, 0)
+            self.run(console)
+            sent, failed = console.host.sent.count > 0, console.host.ports.failed != 0
+            return int(console.clock.now() << 8 | sent << 7 | failed << 6 | console.clock.stop)
+
+        return run
 
     def run(self, console: Any) -> None:
         """Run until `clock.stop` is set, or a hook says so."""

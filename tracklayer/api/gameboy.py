@@ -23,7 +23,7 @@ from tracklayer.machine.gb.model import MODELS
 
 from . import pictures, state
 from .disassembly import LONGEST, disassemble
-from .engines import Engine, Progress, make_engine
+from .engines import STOP_ROOM, Engine, Progress, make_engine
 from .errors import BusyError, ModelError, StateError
 from .memory import Memory
 from .registers import Registers, fitting
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 CYCLES_PER_FRAME = 70_224
 CYCLES_PER_SECOND = 4_194_304
+
+LOOKED_AT = 2
+"""Frames at the end of a long tick that are drawn: the last picture was begun, and finished, in these."""
 
 SLICE = 8 * CYCLES_PER_FRAME
 """How long an engine runs at once: then Ctrl-C is heard, and the serial log, which is short, is emptied."""
@@ -164,6 +167,7 @@ class GameBoy:
         self._model = model
         self._gb: Any = build.new_console(cartridge, MODELS[model])
         self._engine.attach(self._gb, _asking(self))
+        self._run = self._engine.runner(self._gb)
         self._memory = Memory(self._gb)
         self._registers = Registers(self._gb.cpu)
         self._sent = bytearray()
@@ -180,14 +184,19 @@ class GameBoy:
 
         A frame is an amount of time: they end at every multiple of 70,224 T-cycles since the start, and a run at the
         first instruction boundary from there on.
-        render: whether pictures are drawn. Without, the guest runs the same, and `screen` keeps the last one drawn.
+        render: whether the last frame's picture is drawn (all are where hooks or regions may look at them). Without, the
+        guest runs the same, and `screen` keeps the last one drawn.
         Returns: True.
         Errors:  BusyError where the console is running already; whatever a hook or a region's function raises.
         """
         if frames < 0:
             raise ValueError(f"frames must not be negative: {frames}")
         if frames:
-            self._advance((self.frames + frames) * CYCLES_PER_FRAME, False, render)
+            clock = self._gb.clock
+            end = (clock.deadline - clock.left - START) // CYCLES_PER_FRAME * CYCLES_PER_FRAME + frames * CYCLES_PER_FRAME
+            if frames > LOOKED_AT and render and not self._hooks and not self._gb.host.region_count:
+                self._advance(end - LOOKED_AT * CYCLES_PER_FRAME, False, False)
+            self._advance(end, False, render)
         return True
 
     def run(self, *, cycles: int, breakpoint: bool = False, render: bool = True) -> bool:
@@ -218,14 +227,14 @@ class GameBoy:
         """Run to a time. Returns whether an LD B,B ended the run."""
         self._enter()
         try:
-            gb = self._gb
+            gb, run = self._gb, self._run
             clock, host = gb.clock, gb.host
             host.render = render
             host.watch_breakpoint = breakpoint
             end += START
             now = clock.deadline - clock.left
             while now < end:
-                outcome = self._engine.advance(gb, min(end, now + SLICE))
+                outcome = run(end if end - now < SLICE else now + SLICE)
                 if outcome & SOMETHING:
                     if outcome & SENT:
                         self._sent += build.take_sent(gb)
@@ -235,6 +244,8 @@ class GameBoy:
                             raise error
                     if outcome & STOPPED == STOP_BREAKPOINT:
                         return True
+                    if outcome & STOPPED == STOP_ROOM:
+                        self._engine.make_room(gb)
                 now = outcome >> 8
             return False
         finally:
@@ -248,7 +259,8 @@ class GameBoy:
         self._runner = threading.get_ident()
 
     def _leave(self) -> None:
-        self._retired.clear()
+        if self._retired:
+            self._retired.clear()
         self._runner = 0
         self._running.release()
 
@@ -333,7 +345,7 @@ class GameBoy:
         """The last whole picture: uint8, shape (144, 160), shades 0 (lightest) to 3; a copy, safe to keep."""
         import numpy
 
-        flat = numpy.frombuffer(self._picture(), numpy.uint8)
+        flat = numpy.frombuffer(self.picture_bytes(), numpy.uint8)
         return flat.reshape(pictures.HEIGHT, pictures.WIDTH)
 
     @property
@@ -345,13 +357,14 @@ class GameBoy:
         """The SHA-256 of the shades, row by row, of the last whole picture, in hexadecimal."""
         import hashlib
 
-        return hashlib.sha256(self._picture()).hexdigest()
+        return hashlib.sha256(self.picture_bytes()).hexdigest()
 
     def save_screenshot(self, path: str | os.PathLike[str]) -> None:
         """Write the last whole picture as a PNG file. Errors: OSError."""
         pictures.save_png(self.screen, path)
 
-    def _picture(self) -> bytearray:
+    def picture_bytes(self) -> bytearray:
+        """The shades, row by row, of the last whole picture: 144 * 160 bytes; a copy."""
         return bytearray(build.picture(self._here()))
 
     # ------------------------------------------------------------------ buttons
@@ -404,7 +417,7 @@ class GameBoy:
         build.set_quick_hooks(self._gb, alone)
         # Only while there are hooks: a console that its own machine holds has to wait for the garbage collector.
         self._gb.host.face = self if self._hooks else None
-        self._engine.changed(self._gb)
+        self._retired.append(self._engine.changed(self._gb))
 
     def _drop_hook(self, hook: Hook) -> None:
         gb = self._here()
@@ -454,14 +467,14 @@ class GameBoy:
             raise TypeError("a region takes two callables: read(address) and write(address, value)")
         gb = self._here()
         region = Region(self, first, last, build.add_region(gb, first, last, read, write))
-        self._engine.changed(gb)
+        self._retired.append(self._engine.changed(gb))
         return region
 
     def _drop_region(self, region: Region) -> None:
         self._here()
         self._retired.append(region)  # its functions may be running just now
         region._remove()
-        self._engine.changed(self._gb)
+        self._retired.append(self._engine.changed(self._gb))
 
     # ------------------------------------------------------------------ states
 
@@ -477,7 +490,7 @@ class GameBoy:
         self._enter()
         try:
             build.restore(self._gb, bytes(data))
-            self._engine.changed(self._gb)
+            self._retired.append(self._engine.changed(self._gb))
             self._gb.host.passed_time = NEVER
         except ValueError as error:
             raise StateError(str(error)) from None
@@ -489,7 +502,7 @@ class GameBoy:
         other = GameBoy.__new__(GameBoy)
         other._set_up(self._cartridge, self._engine, self._model)
         build.restore(other._gb, build.save(self._here()))
-        other._engine.changed(other._gb)
+        other._retired.append(other._engine.changed(other._gb))
         other._sent += self._sent
         return other
 

@@ -54,7 +54,7 @@ EXTERNALS = ("PyLong_AsLongLong", "PyLong_FromLongLong", "PyEval_SaveThread", "P
 
 
 def advance_glue(host: int, thread: int) -> str:
-    """`advance(context, limit, handler)`, the code of a METH_FASTCALL builtin: run to a time, and return the outcome.
+    """`advance(context, handler, limit)`, the code of a METH_FASTCALL builtin: run to a time, and return the outcome.
 
     It calls the program's functions `begin(context, limit)` and `outcome(context)`. Arguments are integers; the context's address is
     the first. host: offset of the Host in the context; thread: offset in the Host of its thread state.
@@ -69,10 +69,10 @@ define ptr @advance(ptr %self, ptr %arguments, i64 %count) nounwind {{
   %address = call i64 @PyLong_AsLongLong(ptr %object.0)
   %at.1 = getelementptr inbounds ptr, ptr %arguments, i64 1
   %object.1 = load ptr, ptr %at.1
-  %limit = call i64 @PyLong_AsLongLong(ptr %object.1)
+  %code = call i64 @PyLong_AsLongLong(ptr %object.1)
   %at.2 = getelementptr inbounds ptr, ptr %arguments, i64 2
   %object.2 = load ptr, ptr %at.2
-  %code = call i64 @PyLong_AsLongLong(ptr %object.2)
+  %limit = call i64 @PyLong_AsLongLong(ptr %object.2)
   %context = inttoptr i64 %address to ptr
   %handler = inttoptr i64 %code to ptr
   call void @begin(ptr %context, i64 %limit)

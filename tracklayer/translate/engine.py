@@ -7,6 +7,7 @@ Not for:   making translated code (translator.py), the console's Python face (ap
 from __future__ import annotations
 
 import ctypes
+import functools
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -82,16 +83,22 @@ class Interpreter:
         host.tell_entry = code_pointer(self.code["tell"])
         host.python = ctypes.cast(self.api, ctypes.POINTER(ctypes.c_uint64))
 
-    def changed(self, console: Any) -> None:
-        """The console's hooks or regions, or its whole state, are others than before."""
+    def runner(self, console: Any) -> Callable[[int], int]:
+        """A function that runs a console to a time, or until something else stops it. The GIL is given up meanwhile.
 
-    def advance(self, console: Any, limit: int) -> int:
-        """Run to time `limit`, or until something else stops the console. The GIL is given up meanwhile.
-
-        Returns: the outcome, as `Guest.outcome` packs it.
+        It returns the outcome, as `Guest.outcome` packs it.
         """
-        outcome: int = self._advance(console.address, limit, self._start)
-        return outcome
+        return functools.partial(self._advance, console.address, self._start)
+
+    def make_room(self, console: Any) -> None:
+        """A run ended with `stop_for_room`: get room for what is to be translated."""
+
+    def changed(self, console: Any) -> object:
+        """The console's hooks or regions, or its whole state, are others than before.
+
+        Returns: what must be kept until nobody runs the console any more.
+        """
+        return None
 
     def run(self, console: Any) -> None:
         """Run until `clock.stop` is set. The GIL is given up meanwhile."""

@@ -97,13 +97,13 @@ class TranslatedEngine(Interpreter):
         engine.boundary = code_pointer(self.code["layer.boundary"])
         engine.unmapped = code_pointer(self.code["lookup"])
         engine.dispatch = ctypes.cast(self.redirects, type(engine.dispatch))
-        console.retired = []
         self._wire(console)
 
-    def changed(self, console: Any) -> None:
-        """Translated code is made anew. What was in use stays until the run ends: this may be called from a hook."""
-        console.retired.append(console.translation)
+    def changed(self, console: Any) -> object:
+        """Translated code is made anew. What was in use must stay until the run ends: this may be called from a hook."""
+        before: object = console.translation
         self._wire(console)
+        return before
 
     def _wire(self, console: Any) -> None:
         engine = self.guest.engine(console)
@@ -136,27 +136,17 @@ class TranslatedEngine(Interpreter):
                 found = self._shared[base] = self._cache(base, size, min(size, 1 << 17) + 1, CHUNK, False)
             return found
 
-    def advance(self, console: Any, limit: int) -> int:
-        while True:
-            outcome = super().advance(console, limit)
-            if outcome & 63 != self.guest.stop_for_room:
-                if console.retired:
-                    console.retired.clear()
-                return outcome
-            self._make_room(console)
-
     def run(self, console: Any) -> None:
         """Run until `clock.stop` is set. The GIL is given up meanwhile."""
         clock = self.guest.clock(console)
         while True:
             super().run(console)
             if clock.stop != self.guest.stop_for_room:
-                console.retired.clear()
                 return
             clock.stop = 0
-            self._make_room(console)
+            self.make_room(console)
 
-    def _make_room(self, console: Any) -> None:
+    def make_room(self, console: Any) -> None:
         _, shared, own = console.translation
         with self._lock:
             for cache in (shared, own):

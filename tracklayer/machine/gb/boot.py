@@ -26,6 +26,17 @@ START = 1 << 18
 """What the clock shows when the cartridge starts: more than anything here looks back."""
 
 LOGO_TILES = 24
+REGISTERED = (
+    "  ####  ",
+    " #    # ",
+    "# ###  #",
+    "# #  # #",
+    "# ###  #",
+    "# #  # #",
+    " #    # ",
+    "  ####  ",
+)
+"""The sign behind the logo, tile 25: several test programs use it as an object. Proof: mealybug-tearoom m3_lcdc_obj_en_change."""
 MAP_FIRST, MAP_SECOND = 0x1904, 0x1924
 """Where the logo's two rows of twelve tiles stand in the background map, as offsets into VRAM."""
 
@@ -77,6 +88,10 @@ def unpack_logo(vram: Any, logo: bytes) -> None:
             row = sum(3 << 2 * bit for bit in range(4) if nibble >> bit & 1)
             vram[address] = vram[address + 2] = row
             address += 4
+    for row in REGISTERED:
+        vram[address] = int(row.replace("#", "1").replace(" ", "0"), 2)
+        address += 2
+    vram[MAP_FIRST + LOGO_TILES // 2] = 1 + LOGO_TILES
     for column in range(LOGO_TILES // 2):
         vram[MAP_FIRST + column] = 1 + column
         vram[MAP_SECOND + column] = 1 + LOGO_TILES // 2 + column

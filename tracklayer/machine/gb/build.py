@@ -17,9 +17,8 @@ from . import mappers, maps
 from .boot import boot
 from .cartridge import Cartridge
 from .console import GB
-from .host import QUICK_HOOKS, REGIONS, GbHost, Page
+from .host import PICTURE_WORDS, QUICK_HOOKS, REGIONS, GbHost, Page
 from .model import DMG, Model
-from .ppu import PICTURE_WORDS
 from .serial import LOG_SIZE
 
 HOST_SIZE = layout(GB)["cpu"].offset
@@ -95,7 +94,7 @@ def cart_ram(gb: Any) -> Any:
 
 def picture(gb: Any) -> Any:
     """The last complete picture: 144 * 160 shades 0 (lightest) to 3; shares memory with the console."""
-    start = ctypes.addressof(gb.picture) + 8 * PICTURE_WORDS * gb.ppu.shown
+    start = ctypes.addressof(gb.host.picture) + 8 * PICTURE_WORDS * gb.host.shown
     return (ctypes.c_uint8 * (8 * PICTURE_WORDS)).from_address(start)
 
 

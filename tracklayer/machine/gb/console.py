@@ -25,7 +25,7 @@ from .interrupts import IE, Interrupts
 from .joypad import Joypad
 from .mappers import MapperRegisters
 from .maps import Banks
-from .ppu import Picture, Ppu
+from .ppu import Ppu
 from .serial import Serial
 from .sound import Sound
 from .timer import Timer
@@ -74,7 +74,6 @@ class GB:
     oam: Array[u8] = array(0xA0)
     wram: Array[u8] = array(0x2000)
     vram: Array[u8] = array(0x2000)
-    picture: Picture
 
     # ------------------------------------------------------------------ the bus
 

@@ -7,7 +7,7 @@ Not for: guest state. A save state is the bytes of a console behind its `host`, 
 from __future__ import annotations
 
 from tracklayer.isa.engine import EngineHost
-from tracklayer.lang import Array, Host, Object, Ptr, array, struct, u8, u16, u32, u64
+from tracklayer.lang import Array, Host, Object, Ptr, array, struct, u1, u8, u16, u32, u64
 
 from .serial import SentLog
 
@@ -31,6 +31,17 @@ class Region:
     last: u16
     read: Object
     write: Object
+
+
+PICTURE_WORDS = 160 // 8 * 144
+"""A picture is kept as words of 8 pixels, the leftmost in the low byte, row by row."""
+
+
+@struct
+class Picture:
+    """Two pictures: one is complete, the other is being drawn. Shades 0 (lightest) to 3."""
+
+    words: Array[u64] = array(2 * PICTURE_WORDS)
 
 
 @struct
@@ -112,3 +123,8 @@ class GbHost:
     regions: Array[Region] = array(REGIONS)
     sent: SentLog
     line: LineBuffer
+    drawing: u1
+    """1 if this frame is being drawn."""
+    shown: u1
+    """Which half of `picture` holds the last complete frame."""
+    picture: Picture

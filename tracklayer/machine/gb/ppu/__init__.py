@@ -17,17 +17,15 @@ from .state import (
     DOTS_PER_LINE,
     OAM_READ,
     OAM_WRITE,
-    PICTURE_WORDS,
     VRAM_READ,
     VRAM_WRITE,
     Machine,
-    Picture,
     Ppu,
 )
 from .timing import catch_up, frame_due, reschedule, stat_due
 
 __all__ = [
-    "DOTS_BEFORE_ON", "DOTS_PER_FRAME", "DOTS_PER_LINE", "OAM_READ", "OAM_WRITE", "PICTURE_WORDS", "REGISTERS",
-    "VRAM_READ", "VRAM_WRITE", "Machine", "Picture", "Ppu", "catch_up", "frame_due", "power_on", "reschedule",
+    "DOTS_BEFORE_ON", "DOTS_PER_FRAME", "DOTS_PER_LINE", "OAM_READ", "OAM_WRITE", "REGISTERS",
+    "VRAM_READ", "VRAM_WRITE", "Machine", "Ppu", "catch_up", "frame_due", "power_on", "reschedule",
     "stat_due", "write_lcdc",
 ]  # fmt: skip

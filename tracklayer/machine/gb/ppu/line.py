@@ -14,12 +14,12 @@ from __future__ import annotations
 from tracklayer.lang import typed, u8, u16, u64
 
 from .objects import window_on_line
+from ..host import PICTURE_WORDS
 from .state import (
     BG_ENABLE,
     BG_MAP,
     OBJ_ENABLE,
     OBJ_TALL,
-    PICTURE_WORDS,
     TILE_DATA,
     WINDOW_MAP,
     WORDS,
@@ -46,14 +46,14 @@ def draw(gb: Machine) -> None:
     else:
         for k in range(WORDS):
             gb.host.line.background[k] = 0
-    row = (1 - gb.ppu.shown) * PICTURE_WORDS + gb.ppu.line * WORDS
+    row = (1 - gb.host.shown) * PICTURE_WORDS + gb.ppu.line * WORDS
     if row <= 2 * PICTURE_WORDS - WORDS:
         if gb.ppu.lcdc & OBJ_ENABLE != 0 and gb.ppu.object_count > 0:
             draw_objects(gb)
             mix(gb, row)
         else:
             for k in range(WORDS):
-                gb.picture.words[row + k] = shades(gb.ppu.bgp, gb.host.line.background[k])
+                gb.host.picture.words[row + k] = shades(gb.ppu.bgp, gb.host.line.background[k])
 
 
 @typed
@@ -183,14 +183,14 @@ def mix(gb: Machine, row: u16) -> None:
             second = u64((objects >> 2 & ONES) * 0xFF)
             coloured = shades(gb.ppu.obp0, objects) & u64(~second) | shades(gb.ppu.obp1, objects) & second
             pixels = pixels & u64(~wins) | coloured & wins
-        gb.picture.words[row + k] = pixels
+        gb.host.picture.words[row + k] = pixels
 
 
 @typed(outline=True)
 def blank(gb: Machine) -> None:
     """The shown picture becomes white: the LCD is off."""
     index: u16 = 0
-    start = gb.ppu.shown * PICTURE_WORDS
+    start = gb.host.shown * PICTURE_WORDS
     while index < PICTURE_WORDS:
-        gb.picture.words[start + index] = 0
+        gb.host.picture.words[start + index] = 0
         index = u16(index + 1)

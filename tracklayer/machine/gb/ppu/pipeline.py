@@ -15,13 +15,13 @@ from __future__ import annotations
 
 from tracklayer.lang import typed, u8, u16, u64
 
+from ..host import PICTURE_WORDS
 from .state import (
     BG_ENABLE,
     BG_MAP,
     DOTS_PER_LINE,
     OBJ_ENABLE,
     OBJ_TALL,
-    PICTURE_WORDS,
     TILE_DATA,
     WIDTH,
     WINDOW_ENABLE,
@@ -37,6 +37,8 @@ TAIL_DOTS = 2
 """How long after mode 3's end the palettes still see pixels."""
 FETCH_DOTS = 6
 """A tile's fetch: two dots each for its number, its low and its high bits."""
+FIRST = 0x40
+"""Marks the line's first pixel in `out`."""
 OBJECT_DOTS = 6
 OBJECT_WAITS = 5
 """An object's fetch begins when the tile's has done so many dots."""
@@ -60,14 +62,14 @@ def begin(gb: Machine) -> None:
     pipe.obj_low = 0
     pipe.obj_high = 0
     pipe.out = 0
-    pipe.late_out = 0
+    pipe.mixed = 0
     pipe.out_x = 0
 
 
 @typed(outline=True)
 def run_until(gb: Machine, dot: u16) -> None:
     """Do every dot before `dot`. With the last pixel shifted out mode 3 is over; palettes see it two dots later."""
-    while gb.ppu.pipe.dot < dot and (gb.ppu.pipe.done == 0 or gb.ppu.pipe.out != 0 or gb.ppu.pipe.late_out != 0):
+    while gb.ppu.pipe.dot < dot and (gb.ppu.pipe.done == 0 or gb.ppu.pipe.out != 0 or gb.ppu.pipe.mixed != 0):
         put_pixel(gb)
         if gb.ppu.pipe.done == 0:
             tick(gb)
@@ -99,6 +101,8 @@ def tick(gb: Machine) -> None:
             shift_pixel(gb)
     fetch_dot(gb)
     if pipe.count == 0 and pipe.fetch >= FETCH_DOTS:
+        if pipe.fetch == FETCH_DOTS:
+            pipe.next_high = gb.vram[tile_address(gb) + 1]
         pipe.low = pipe.next_low
         pipe.high = pipe.next_high
         pipe.count = 8
@@ -130,6 +134,8 @@ def shift_pixel(gb: Machine) -> None:
             obj = pipe.obj_low >> 7 | pipe.obj_high >> 7 << 1
             marks = pipe.obj_palette >> 7 | pipe.obj_behind >> 7 << 1
             pipe.out = 0x80 | marks << 4 | obj << 2 | colour
+            if pipe.px == 8:
+                pipe.out |= FIRST
         pipe.obj_low = pipe.obj_low << 1
         pipe.obj_high = pipe.obj_high << 1
         pipe.obj_palette = pipe.obj_palette << 1
@@ -157,23 +163,52 @@ def window_here(gb: Machine) -> bool:
 
 @typed
 def put_pixel(gb: Machine) -> None:
-    """Mix the pixel that was shifted out two dots ago, and put it into the picture."""
-    out = gb.ppu.pipe.late_out
-    gb.ppu.pipe.late_out = gb.ppu.pipe.out
-    gb.ppu.pipe.out = 0
-    if out:
-        colour = out & 3 if gb.ppu.lcdc & BG_ENABLE else 0
-        shade = gb.ppu.bgp >> 2 * colour & 3
-        obj = out >> 2 & 3
-        if obj > 0 and gb.ppu.lcdc & OBJ_ENABLE != 0 and (out & 0x20 == 0 or colour == 0):
-            palette = gb.ppu.obp1 if out & 0x10 else gb.ppu.obp0
-            shade = palette >> 2 * obj & 3
-        x = gb.ppu.pipe.out_x
-        word = (1 - gb.ppu.shown) * PICTURE_WORDS + gb.ppu.line * WORDS + (x >> 3)
-        if word < 2 * PICTURE_WORDS:
-            bit = (x & 7) * 8
-            gb.picture.words[word] = gb.picture.words[word] & u64(~(0xFF << bit)) | shade << bit
-        gb.ppu.pipe.out_x = u8(x + 1)
+    """Two stages behind the shift registers: one dot later LCDC decides between background and object, then a palette looks.
+
+    The line's first pixel comes a dot late, together with the second.
+    """
+    pipe = gb.ppu.pipe
+    if pipe.mixed:
+        put_shade(gb, pipe.out_x, pipe.mixed)
+        pipe.out_x += 1
+    if pipe.out_x >= 2 and pipe.first_mixed != 0:
+        put_shade(gb, 0, pipe.first_mixed)
+        pipe.first_mixed = 0
+    if pipe.first:
+        pipe.first_mixed = mix(gb, pipe.first)
+        pipe.first = 0
+    pipe.mixed = 0
+    if pipe.out & FIRST:
+        pipe.first = pipe.out
+        pipe.out_x = 1
+    else:
+        pipe.mixed = mix(gb, pipe.out)
+    pipe.out = 0
+
+
+@typed
+def put_shade(gb: Machine, x: u8, mixed: u8) -> None:
+    """Put a pixel through its palette into the picture."""
+    palette = gb.ppu.bgp
+    if mixed & 0x10:
+        palette = gb.ppu.obp1 if mixed & 0x20 else gb.ppu.obp0
+    shade = palette >> 2 * (mixed & 3) & 3
+    word = (1 - gb.host.shown) * PICTURE_WORDS + gb.ppu.line * WORDS + (x >> 3)
+    if word < 2 * PICTURE_WORDS:
+        bit = (x & 7) * 8
+        gb.host.picture.words[word] = gb.host.picture.words[word] & u64(~(0xFF << bit)) | shade << bit
+
+
+@typed
+def mix(gb: Machine, out: u8) -> u8:
+    """The pixel that wins: its colour, with 10 where it is an object's and 20 where that uses OBP1. 0 if there is none."""
+    if out == 0:
+        return 0
+    colour = out & 3 if gb.ppu.lcdc & BG_ENABLE else 0
+    obj = out >> 2 & 3
+    if obj > 0 and gb.ppu.lcdc & OBJ_ENABLE != 0 and (out & 0x20 == 0 or colour == 0):
+        return 0x90 | obj | (out & 0x10) << 1
+    return 0x80 | colour
 
 
 @typed
@@ -181,26 +216,26 @@ def fetch_dot(gb: Machine) -> None:
     """One dot of the tile's fetch."""
     pipe = gb.ppu.pipe
     step = u8(pipe.fetch + 1)
-    if step == 2:
+    if step == 1:
+        pipe.fetch_px = pipe.px
+    elif step == 3:
         fetch_number(gb)
-    elif step == 4:
+    elif step == 5:
         pipe.next_low = gb.vram[tile_address(gb)]
-    elif step == 6:
+    elif step == 7:
         pipe.next_high = gb.vram[tile_address(gb) + 1]
-    pipe.fetch = min(step, FETCH_DOTS)
+    pipe.fetch = min(step, FETCH_DOTS + 1)
 
 
 @typed
 def fetch_number(gb: Machine) -> None:
     """Read the tile's number from the map."""
     pipe = gb.ppu.pipe
-    if pipe.window:
-        first = 0x1C00 if gb.ppu.lcdc & WINDOW_MAP else 0x1800
-        pipe.tile = gb.vram[first + (gb.ppu.window_line >> 3) * 32 + (pipe.window_tile & 31)]
-    else:
-        first = 0x1C00 if gb.ppu.lcdc & BG_MAP else 0x1800
-        row = (gb.ppu.line + gb.ppu.scy & 0xFF) >> 3
-        pipe.tile = gb.vram[first + row * 32 + ((pipe.px + gb.ppu.scx & 0xFF) >> 3)]
+    row = gb.ppu.window_line if pipe.window else gb.ppu.line + gb.ppu.scy & 0xFF
+    column = pipe.window_tile if pipe.window else (pipe.fetch_px + gb.ppu.scx & 0xFF) >> 3
+    chosen = WINDOW_MAP if pipe.window else BG_MAP
+    first = 0x1C00 if gb.ppu.lcdc & chosen else 0x1800
+    pipe.tile = gb.vram[first + (row >> 3) * 32 + (column & 31)]
 
 
 @typed

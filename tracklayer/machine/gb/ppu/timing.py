@@ -98,7 +98,7 @@ def run_lines(gb: Machine, now: u64) -> None:
         if gb.ppu.line < HEIGHT:
             if gb.ppu.line == gb.ppu.wy:
                 gb.ppu.window_reached = 1
-            if gb.ppu.drawing:
+            if gb.host.drawing:
                 objects.scan(gb)
                 line.draw(gb)
             gb.ppu.pipe.window_drawn = objects.window_on_line(gb)
@@ -243,7 +243,7 @@ def draw_end(gb: Machine) -> None:
         else:
             hblank_begin(gb)
     else:
-        if gb.ppu.drawing:
+        if gb.host.drawing:
             line.draw(gb)
         gb.ppu.pipe.window_drawn = objects.window_on_line(gb)
         hblank_begin(gb)
@@ -287,7 +287,7 @@ def frame_begin(gb: Machine) -> None:
     """Line 0 begins."""
     gb.ppu.window_line = 0
     gb.ppu.window_reached = 0
-    gb.ppu.drawing = gb.host.render != 0
+    gb.host.drawing = gb.host.render != 0
     gb.clock.schedule(events.FRAME, u64(gb.ppu.line_start + HEIGHT * DOTS_PER_LINE + COMPARE_DOT))
     free_vram(gb, 0)
 
@@ -297,8 +297,8 @@ def frame_end(gb: Machine) -> None:
     """VBlank begins: the picture is complete. The first one after the LCD went on is not shown."""
     if gb.ppu.fresh:
         gb.ppu.fresh = 0
-    elif gb.ppu.drawing:
-        gb.ppu.shown = 1 - gb.ppu.shown
+    elif gb.host.drawing:
+        gb.host.shown = 1 - gb.host.shown
     count_frame(gb, u64(gb.ppu.line_start + COMPARE_DOT))
     gb.clock.schedule(events.FRAME, u64(gb.ppu.line_start + (LINES - HEIGHT) * DOTS_PER_LINE))
     free_vram(gb, 1)
