@@ -36,7 +36,7 @@ REGISTERED = (
     " #    # ",
     "  ####  ",
 )
-"""The sign behind the logo, tile 25: several test programs use it as an object. Proof: mealybug-tearoom m3_lcdc_obj_en_change."""
+"""The sign behind the logo, tile 25. Test programs use it as an object: mealybug-tearoom m3_lcdc_obj_en_change."""
 MAP_FIRST, MAP_SECOND = 0x1904, 0x1924
 """Where the logo's two rows of twelve tiles stand in the background map, as offsets into VRAM."""
 

@@ -5,7 +5,8 @@ Not for:   any device by itself; engines, which run the CPU against this.
 Invariant: an access happens when its M-cycle begins, and here alone: first the access, at `clock.now()`, then
            `clock.left -= 4`. The CPU looks for interrupts when its last M-cycle is over, so it takes one that
            the same instruction could not yet read in IF. Proof: gbmicrotest hblank_int_scx0_if_a to _d.
-           Between two instructions the engine calls `boundary` if `clock.left <= 0`, and returns if it sets `clock.stop`.
+           Between two instructions the engine calls `boundary` if `clock.left <= 0`, and returns if that sets
+           `clock.stop`.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from tracklayer.lang import typed, u8, u16, u64
 
-from .objects import window_on_line
 from ..host import PICTURE_WORDS
+from .objects import window_on_line
 from .state import (
     BG_ENABLE,
     BG_MAP,

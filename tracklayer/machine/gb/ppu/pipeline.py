@@ -163,32 +163,28 @@ def window_here(gb: Machine) -> bool:
 
 @typed
 def put_pixel(gb: Machine) -> None:
-    """Two stages behind the shift registers: one dot later LCDC decides between background and object, then a palette looks.
+    """Two stages behind the shift registers: LCDC decides between background and object, a dot later a palette looks.
 
-    The line's first pixel comes a dot late, together with the second.
+    The line's first pixel comes a little late: LCDC decides only when the palette looks.
     """
     pipe = gb.ppu.pipe
-    if pipe.mixed:
-        put_shade(gb, pipe.out_x, pipe.mixed)
-        pipe.out_x += 1
-    if pipe.out_x >= 2 and pipe.first_mixed != 0:
-        put_shade(gb, 0, pipe.first_mixed)
-        pipe.first_mixed = 0
     if pipe.first:
-        pipe.first_mixed = mix(gb, pipe.first)
-        pipe.first = 0
+        put_shade(gb, mix(gb, pipe.first))
+    elif pipe.mixed:
+        put_shade(gb, pipe.mixed)
+    pipe.first = 0
     pipe.mixed = 0
     if pipe.out & FIRST:
         pipe.first = pipe.out
-        pipe.out_x = 1
     else:
         pipe.mixed = mix(gb, pipe.out)
     pipe.out = 0
 
 
 @typed
-def put_shade(gb: Machine, x: u8, mixed: u8) -> None:
+def put_shade(gb: Machine, mixed: u8) -> None:
     """Put a pixel through its palette into the picture."""
+    x = gb.ppu.pipe.out_x
     palette = gb.ppu.bgp
     if mixed & 0x10:
         palette = gb.ppu.obp1 if mixed & 0x20 else gb.ppu.obp0
@@ -197,11 +193,12 @@ def put_shade(gb: Machine, x: u8, mixed: u8) -> None:
     if word < 2 * PICTURE_WORDS:
         bit = (x & 7) * 8
         gb.host.picture.words[word] = gb.host.picture.words[word] & u64(~(0xFF << bit)) | shade << bit
+    gb.ppu.pipe.out_x = u8(x + 1)
 
 
 @typed
 def mix(gb: Machine, out: u8) -> u8:
-    """The pixel that wins: its colour, with 10 where it is an object's and 20 where that uses OBP1. 0 if there is none."""
+    """The pixel that wins: its colour, with 10 where it is an object's, 20 where that uses OBP1. 0: there is none."""
     if out == 0:
         return 0
     colour = out & 3 if gb.ppu.lcdc & BG_ENABLE else 0

@@ -164,13 +164,14 @@ def write_lyc(gb: Machine, value: u8) -> None:
 
 @typed
 def pixel_waits(gb: Machine) -> bool:
-    """Before a palette changes: whether a pixel is just on its way to the screen, which will see the old and new value ORed.
+    """Before a palette changes: whether a pixel is just on its way to the screen. It will see old and new value ORed.
 
+    The line's first pixel comes a little late and sees only the new one.
     Proof: mealybug-tearoom m3_bgp_change, age m3-bg-bgp.
     """
     catch_up(gb)
     touch(gb)
-    return gb.ppu.pipe.active != 0
+    return gb.ppu.pipe.active != 0 and gb.ppu.pipe.out_x > 0
 
 
 @typed

@@ -87,8 +87,7 @@ class Pipe:
     mixed: u8
     """The one before, background or object. The palettes see it, two dots after it was shifted out."""
     first: u8
-    """The line's first pixel, which waits for the second."""
-    first_mixed: u8
+    """The line's first pixel, not yet mixed."""
     out_x: u8
     """Where the next pixel comes in the picture."""
 
