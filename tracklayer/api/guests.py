@@ -13,10 +13,11 @@ from typing import Any
 from ..cpu.sm83.execute import FORMS, FORMS_CB, NOTHING, PREFIX, execute, execute_cb, fetch_opcode
 from ..cpu.sm83.operands import next_byte
 from ..cpu.sm83.timing import best_cycles
-from ..lang import address_of, consult, go, i64, null, tell, typed, u1, u8, u16, u64, unlikely
+from ..lang import address_of, consult, go, i64, null, pointer, pointer_at, tell, typed, u1, u8, u16, u64, unlikely
 from ..machine.gb.console import GB
 from ..machine.gb.host import QUICK_HOOKS
 from ..machine.gb.maps import COVERED, ECHO, ROM_HIGH, UNSTEADY, VRAM, WRAM
+from ..machine.gb.memory import HRAM
 from ..translate.guest import Guest
 from ..translate.stencils import ABSOLUTE, BRANCHES, BYTE, FALLS, LEAVES, NO_OPERAND, RELATIVE, WORD, Described
 
@@ -136,7 +137,7 @@ class Sm83Guest(Guest):
 
 
 class GameBoyGuest(Sm83Guest):
-    """The Game Boy. Code in ROM and work RAM is translated; what runs from anywhere else is left to the interpreter."""
+    """The Game Boy. Code in ROM, work RAM and HRAM is translated; the interpreter runs what lies anywhere else."""
 
     name = "gb"
     context = GB
@@ -176,12 +177,14 @@ class GameBoyGuest(Sm83Guest):
             memory = null(u8)
         if context.dma.blocking or context.host.page_flags[page] & (COVERED | UNSTEADY):
             memory = null(u8)
+        if HRAM <= address < 0xFFFF:
+            memory = pointer_at(u64(address_of(pointer(context.hram)) - 0x80), u8)
         return memory
 
     @staticmethod
     @typed
     def window(address: u16) -> u8:
-        return address >> 14
+        return 4 if address >= HRAM else address >> 14
 
     @staticmethod
     @typed

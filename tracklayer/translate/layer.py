@@ -58,6 +58,7 @@ from .stencils import (
     WORD,
     Stencil,
     StencilTable,
+    jump,
 )  # fmt: skip
 
 MOST = 48
@@ -134,7 +135,7 @@ def translator(context: Any, guest: Any) -> Translator:
 def redispatch(context: Any, guest: Any) -> None:
     """In place of each of the interpreter's handlers: back to translated code, the opcode not fetched after all."""
     guest.unfetch(context)
-    lookup(context, guest)
+    jump(context, guest)
 
 
 @typed
