@@ -2,19 +2,22 @@
 
 For:       exact `+ - * // % << >> & | ^ ~`, comparisons, narrowing. Known operands fold to known results.
 Not for:   syntax (expressions.py).
-Invariant: low bits are exact: `+ - * & | ^ <<` are computed in the width of the result, from the low bits of the operands.
+Invariant: low bits are exact: `+ - * & | ^ <<` are computed in the width of the result, from the low bits of the
+           operands.
 """
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from typing import Any
 
 from ..lang import IntType
 from .errors import Refusal
 from .text import Block, Text, literal
 from .values import U32_MAX, U64_MAX, Int, Known, Value, describe, known_int, width_for
 
+MOST_SHIFT = 4096
 MEND_WIDE = "narrow an operand or the result: u32(...), u64(...), or `& mask`"
 
 
@@ -77,10 +80,10 @@ class Arith:
         return Int(self.op(block, f"sext i{kind.bits} {low} to i32"), 32, kind.lo, kind.hi)
 
     def binary(self, block: Block, symbol: str, a: Value, b: Value, low_bits: int) -> Value:
-        """`a symbol b`. `low_bits`: how many low bits of the result are wanted, 0 for all (the result is exact then)."""
+        """`a symbol b`. low_bits: how many low bits of the result are wanted, 0 for all (the result is exact then)."""
         ka, kb = known_int(a), known_int(b)
         if ka is not None and kb is not None:
-            return Known(FOLD[symbol](ka, kb))
+            return fold(symbol, ka, kb)
         if symbol in ("+", "-", "*", "<<", "&", "|", "^"):
             return self._ring(block, symbol, a, b, low_bits)
         if symbol == ">>":
@@ -106,12 +109,15 @@ class Arith:
             lo, hi = 0, U32_MAX if width == 32 else U64_MAX
         if width == 0:
             raise Refusal(f"the result can be {lo}..{hi}, more than 64 bits", MEND_WIDE)
-        if symbol == "<<" and bhi >= width:
-            width = 64
-        if symbol in ("&", "|", "^") and a.__class__ is Int and b.__class__ is Int and a.width == b.width == 1:  # type: ignore[union-attr]
+        if symbol in ("&", "|", "^") and _is_bool(a) and _is_bool(b):
             width = 1
-        x, y = self.operand(block, a, width), self.operand(block, b, width)
-        return Int(self.op(block, f"{OPCODE[symbol]} i{width} {x}, {y}"), width, lo, hi)
+        # A count may pass the result's width, where zero is shifted or only low bits are wanted; LLVM allows it in 64 bits.
+        computed = 64 if symbol == "<<" and bhi >= width else width
+        x, y = self.operand(block, a, computed), self.operand(block, b, computed)
+        name = self.op(block, f"{OPCODE[symbol]} i{computed} {x}, {y}")
+        if computed != width:
+            name = self.op(block, f"trunc i{computed} {name} to i{width}")
+        return Int(name, width, lo, hi)
 
     def _shift_right(self, block: Block, a: Value, b: Value) -> Value:
         (alo, ahi), (blo, bhi) = bounds(a), bounds(b)
@@ -125,6 +131,8 @@ class Arith:
         if lo == hi:
             return Known(lo)
         width = 64 if bhi > 31 else width_for(alo, ahi)
+        if width_for(alo, ahi) == 0:
+            raise Refusal(f"{describe(a)} does not fit 64 bits", MEND_WIDE)
         x, y = self.operand(block, a, width), self.operand(block, b, width)
         name = self.op(block, f"{'lshr' if alo >= 0 else 'ashr'} i{width} {x}, {y}")
         return self._fit(block, Int(name, width, lo, hi))
@@ -136,28 +144,49 @@ class Arith:
         alo, ahi = bounds(a)
         if symbol == "//":
             lo, hi = alo // divisor, ahi // divisor
+            if lo == hi:
+                return Known(lo)
         else:
-            lo, hi = (alo, ahi) if 0 <= alo and ahi < divisor else (0, divisor - 1)
-        width = width_for(alo, ahi)
-        x = self.operand(block, a, width)
-        power = divisor & (divisor - 1) == 0
-        if power and symbol == "%":
-            name = self.op(block, f"and i{width} {x}, {divisor - 1}")
-        elif power:
-            name = self.op(block, f"{'lshr' if alo >= 0 else 'ashr'} i{width} {x}, {divisor.bit_length() - 1}")
-        elif alo >= 0:
-            name = self.op(block, f"{'udiv' if symbol == '//' else 'urem'} i{width} {x}, {divisor}")
-        else:  # floor, not truncation: a negative remainder moves by one divisor
-            rest = self.op(block, f"srem i{width} {x}, {divisor}")
-            below = self.op(block, f"icmp slt i{width} {rest}, 0")
-            if symbol == "%":
-                more = self.op(block, f"add i{width} {rest}, {divisor}")
-                name = self.op(block, f"select i1 {below}, i{width} {more}, i{width} {rest}")
-            else:
-                quotient = self.op(block, f"sdiv i{width} {x}, {divisor}")
-                one = self.op(block, f"sext i1 {below} to i{width}")
-                name = self.op(block, f"add i{width} {quotient}, {one}")
+            if 0 <= alo and ahi < divisor:
+                return a
+            lo, hi = 0, divisor - 1
+        if divisor & (divisor - 1) == 0:
+            name, width = self._divide_by_power(block, symbol, a, divisor.bit_length() - 1)
+        elif alo >= 0:  # and the largest is no less than the divisor
+            width = width_for(alo, ahi)
+            x = self.operand(block, a, width)
+            name = self.op(block, f"{'udiv' if symbol == '//' else 'urem'} i{width} {x}, {literal(divisor, width)}")
+        else:
+            width = width_for(alo, max(ahi, divisor))
+            if width == 0:
+                raise Refusal(f"a value that may be negative and the divisor {divisor} pass 64 bits", MEND_WIDE)
+            name = self._divide_signed(block, symbol, a, divisor, width)
         return self._fit(block, Int(name, width, lo, hi))
+
+    def _divide_by_power(self, block: Block, symbol: str, a: Value, exponent: int) -> tuple[str, int]:
+        alo, ahi = bounds(a)
+        width = width_for(alo, ahi)
+        if symbol == "%":
+            if exponent > 64:
+                raise Refusal(f"the remainder by 2 ** {exponent} can pass 64 bits", MEND_WIDE)
+            width = max(width, 32 if exponent <= 32 else 64)
+            x = self.operand(block, a, width)
+            return self.op(block, f"and i{width} {x}, {literal((1 << exponent) - 1, width)}"), width
+        x = self.operand(block, a, width)
+        how = "lshr" if alo >= 0 else "ashr"
+        return self.op(block, f"{how} i{width} {x}, {min(exponent, width - 1)}"), width
+
+    def _divide_signed(self, block: Block, symbol: str, a: Value, divisor: int, width: int) -> str:
+        """Floor, not truncation: where the remainder is negative, it moves by one divisor and the quotient by one."""
+        x = self.operand(block, a, width)
+        rest = self.op(block, f"srem i{width} {x}, {divisor}")
+        below = self.op(block, f"icmp slt i{width} {rest}, 0")
+        if symbol == "%":
+            more = self.op(block, f"add i{width} {rest}, {divisor}")
+            return self.op(block, f"select i1 {below}, i{width} {more}, i{width} {rest}")
+        quotient = self.op(block, f"sdiv i{width} {x}, {divisor}")
+        one = self.op(block, f"sext i1 {below} to i{width}")
+        return self.op(block, f"add i{width} {quotient}, {one}")
 
     def _fit(self, block: Block, value: Int) -> Int:
         """The same value in 32 bits where its interval allows."""
@@ -202,9 +231,23 @@ class Arith:
     def select(self, block: Block, condition: Value, a: Value, b: Value, lo: int, hi: int) -> Int:
         """`a if condition else b`, both already computed."""
         assert isinstance(condition, Int)
-        width = 1 if all(isinstance(v, Int) and v.width == 1 for v in (a, b)) else width_for(lo, hi)
+        width = 1 if _is_bool(a) and _is_bool(b) else width_for(lo, hi)
         x, y = self.operand(block, a, width), self.operand(block, b, width)
         return Int(self.op(block, f"select i1 {condition.name}, i{width} {x}, i{width} {y}"), width, lo, hi)
+
+
+def _is_bool(value: Value) -> bool:
+    return isinstance(value, Int) and value.width == 1
+
+
+def fold(symbol: str, a: Any, b: Any) -> Known:
+    """`a symbol b` of known values. Errors: Refusal where Python itself refuses, or the number has no end."""
+    if symbol == "<<" and isinstance(b, int) and b > MOST_SHIFT:
+        raise Refusal(f"a known value is shifted by {b} bits")
+    try:
+        return Known(FOLD[symbol](a, b))
+    except (TypeError, ValueError, ArithmeticError) as error:
+        raise Refusal(f"{type(error).__name__}: {error}") from None
 
 
 def _decide(symbol: str, alo: int, ahi: int, blo: int, bhi: int) -> bool | None:
@@ -247,7 +290,7 @@ def _xor(alo: int, ahi: int, blo: int, bhi: int) -> tuple[int, int]:
 
 def _signed_span(alo: int, ahi: int, blo: int, bhi: int) -> tuple[int, int]:
     """All that fits in as many bits as the larger operand needs with its sign."""
-    bits = max(v.bit_length() for v in (alo, ahi, blo, bhi))
+    bits = max((v if v >= 0 else ~v).bit_length() for v in (alo, ahi, blo, bhi))
     return -(1 << bits), (1 << bits) - 1
 
 
@@ -265,7 +308,7 @@ INTERVAL: dict[str, Callable[[int, int, int, int], tuple[int, int]]] = {
     "^": _xor,
 }
 OPCODE = {"+": "add", "-": "sub", "*": "mul", "<<": "shl", "&": "and", "|": "or", "^": "xor"}
-FOLD: dict[str, Callable[[int, int], int]] = {
+FOLD: dict[str, Callable[[Any, Any], Any]] = {
     "+": operator.add, "-": operator.sub, "*": operator.mul, "//": operator.floordiv, "%": operator.mod,
     "<<": operator.lshift, ">>": operator.rshift, "&": operator.and_, "|": operator.or_, "^": operator.xor,
 }  # fmt: skip

@@ -120,19 +120,3 @@ def _write(path: Path, data: bytes) -> None:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
             raise
-
-
-def pack(objects: Iterable[bytes]) -> bytes:
-    """Several objects as one, for `keep`."""
-    return b"".join(len(data).to_bytes(8, "little") + data for data in objects)
-
-
-def unpack(data: bytes) -> list[bytes]:
-    """The objects that `pack` was given."""
-    objects = []
-    at = 0
-    while at < len(data):
-        size = int.from_bytes(data[at : at + 8], "little")
-        objects.append(data[at + 8 : at + 8 + size])
-        at += 8 + size
-    return objects

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..lang import ArrayType, is_struct, layout
-from .arith import FOLD, bounds
+from .arith import bounds, fold
 from .errors import CompileError, Refusal
 from .memory import Memory
 from .sources import FunctionInfo
@@ -202,10 +202,7 @@ class Expressions(Memory):
     def binary(self, symbol: str, left: Value, right: Value, state: State, low_bits: int) -> Value:
         """`left symbol right` for values of any kind."""
         if isinstance(left, Known) and isinstance(right, Known) and not isinstance(left.value, int):
-            try:
-                return Known(FOLD[symbol](left.value, right.value))
-            except TypeError as error:
-                raise Refusal(str(error)) from None
+            return fold(symbol, left.value, right.value)
         return self.arith.binary(state.block, symbol, left, right, low_bits)
 
     def _unary(self, node: ast.UnaryOp, state: State, low_bits: int) -> Value:

@@ -11,6 +11,9 @@ from ..lang import Host, layout
 from .convention import Convention
 from .text import FIELD
 
+SLOTS = "tracklayer.slots"
+"""The image's words that are filled when it is placed (native/image.py)."""
+
 PYTHON_API = (
     "PyEval_SaveThread", "PyEval_RestoreThread", "PyLong_FromLongLong", "PyLong_AsLongLong", "PyObject_Vectorcall",
     "PyErr_Occurred", "PyErr_Fetch", "PyErr_NormalizeException", "PyException_SetTraceback", "PyErr_GetRaisedException",
@@ -49,8 +52,8 @@ def crossing(convention: Convention) -> str:
     ])  # fmt: skip
 
 
-EXTERNALS = ("PyLong_AsLongLong", "PyLong_FromLongLong", "PyEval_SaveThread", "PyEval_RestoreThread")
-"""What `advance_glue` calls by name; the loader gives the addresses."""
+SLOT_API = ("PyLong_AsLongLong", "PyLong_FromLongLong", "PyEval_SaveThread", "PyEval_RestoreThread")
+"""What `advance` calls, in the order of the image's slots: it has no context yet from which to reach a table."""
 
 
 def advance_glue(host: int, thread: int) -> str:
@@ -59,32 +62,34 @@ def advance_glue(host: int, thread: int) -> str:
     It calls the program's functions `begin(context, limit)` and `outcome(context)`. Arguments are integers; the context's address is
     the first. host: offset of the Host in the context; thread: offset in the Host of its thread state.
     """
+    slots = "\n".join(
+        f"  %at.{name} = getelementptr inbounds ptr, ptr @{SLOTS}, i64 {index}\n  %{name} = load ptr, ptr %at.{name}"
+        for index, name in enumerate(SLOT_API)
+    )
     return f"""
-declare i64 @PyLong_AsLongLong(ptr)
-declare ptr @PyLong_FromLongLong(i64)
-declare ptr @PyEval_SaveThread()
-declare void @PyEval_RestoreThread(ptr)
+@{SLOTS} = hidden externally_initialized constant [{len(SLOT_API)} x ptr] zeroinitializer, section ".rodata.slots"
 define ptr @advance(ptr %self, ptr %arguments, i64 %count) nounwind {{
+{slots}
   %object.0 = load ptr, ptr %arguments
-  %address = call i64 @PyLong_AsLongLong(ptr %object.0)
+  %address = call i64 %PyLong_AsLongLong(ptr %object.0)
   %at.1 = getelementptr inbounds ptr, ptr %arguments, i64 1
   %object.1 = load ptr, ptr %at.1
-  %code = call i64 @PyLong_AsLongLong(ptr %object.1)
+  %code = call i64 %PyLong_AsLongLong(ptr %object.1)
   %at.2 = getelementptr inbounds ptr, ptr %arguments, i64 2
   %object.2 = load ptr, ptr %at.2
-  %limit = call i64 @PyLong_AsLongLong(ptr %object.2)
+  %limit = call i64 %PyLong_AsLongLong(ptr %object.2)
   %context = inttoptr i64 %address to ptr
   %handler = inttoptr i64 %code to ptr
   call void @begin(ptr %context, i64 %limit)
   %thread.at = getelementptr inbounds i8, ptr %context, i64 {host + thread}
-  %state = call ptr @PyEval_SaveThread()
+  %state = call ptr %PyEval_SaveThread()
   store ptr %state, ptr %thread.at
   call void @enter(ptr %context, ptr %handler)
   %again = load ptr, ptr %thread.at
   store ptr null, ptr %thread.at
-  call void @PyEval_RestoreThread(ptr %again)
+  call void %PyEval_RestoreThread(ptr %again)
   %value = call i64 @outcome(ptr %context)
-  %result = call ptr @PyLong_FromLongLong(i64 %value)
+  %result = call ptr %PyLong_FromLongLong(i64 %value)
   ret ptr %result
 }}
 """
