@@ -19,7 +19,7 @@ from ..machine.gb.host import QUICK_HOOKS
 from ..machine.gb.maps import COVERED, ECHO, ROM_HIGH, UNSTEADY, VRAM, WRAM
 from ..machine.gb.memory import HRAM
 from ..translate.guest import Guest
-from ..translate.stencils import ABSOLUTE, BRANCHES, BYTE, FALLS, LEAVES, NO_OPERAND, RELATIVE, WORD, Described
+from ..translate.structs import ABSOLUTE, BRANCHES, BYTE, FALLS, LEAVES, NO_OPERAND, RELATIVE, WORD, Described
 
 
 class Sm83Guest(Guest):

@@ -39,7 +39,6 @@ from collections.abc import Iterable, Mapping
 from types import BuiltinFunctionType, MappingProxyType
 from typing import Any, cast
 
-from tracklayer.native.loader import load, parse
 from tracklayer.native.memory import Block, CodeMemory, code_memory
 
 METH_VARARGS = 0x0001
@@ -183,6 +182,8 @@ class _Support:
     def _compiled(self, slots: tuple[int, int]) -> object:
         """For hosts that have no bytes above: let LLVM compile the same."""
         import llvmlite.binding as llvm
+
+        from tracklayer.native.loader import load, parse
 
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from ..compiler.glue import EXTERNALS, PYTHON_API
-from ..native.calls import builtin, python_api
-from ..native.loader import LoadedObject, load
+from ..compiler.glue import PYTHON_API, SLOT_API
+from ..native.calls import builtin
+from ..native.image import PlacedImage, make_image, place
 from ..native.memory import code_memory
 from .guest import Guest
 
@@ -24,30 +24,13 @@ SOURCES = tuple(PACKAGE / room for room in ("lang", "compiler", "isa", "cpu", "m
 Progress = Callable[[str, int, int], None]
 
 
-def python_table() -> Any:
-    """The addresses of the C API's functions that glue calls; 0 for what this CPython has not."""
-    table = (ctypes.c_uint64 * len(PYTHON_API))()
-    for index, name in enumerate(PYTHON_API):
+def api_addresses(names: Iterable[str]) -> list[int]:
+    """The addresses of functions of the C API; 0 for what this CPython has not."""
+    found = []
+    for name in names:
         function = getattr(ctypes.pythonapi, name, None)
-        if function is not None:
-            table[index] = ctypes.cast(function, ctypes.c_void_p).value or 0
-    return table
-
-
-class Code:
-    """A guest's generated code in code memory, by symbol. Objects that use others' functions come after them."""
-
-    def __init__(self, objects: Iterable[bytes]) -> None:
-        self.loaded: list[LoadedObject] = []
-        api = python_api()
-        self.symbols = {name: api[name] for name in EXTERNALS}
-        for data in objects:
-            one = load(data, code_memory(), self.symbols)
-            self.loaded.append(one)
-            self.symbols.update(one.symbols)
-
-    def __getitem__(self, name: str) -> int:
-        return self.symbols[name]
+        found.append((ctypes.cast(function, ctypes.c_void_p).value or 0) if function is not None else 0)
+    return found
 
 
 class Interpreter:
@@ -57,11 +40,11 @@ class Interpreter:
 
     def __init__(self, guest: type[Guest], progress: Progress | None = None) -> None:
         self.guest = guest
-        objects, self.stencils = built(guest, self.name == "translated", progress)
-        self.code = Code(objects)
+        image, self.stencils = built(guest, self.name == "translated", progress)
+        self.code: PlacedImage = place(image, code_memory(), api_addresses(SLOT_API))
         handlers = [self.code[f"op.{index}"] for index in range(guest.handlers)]
         self.table = (ctypes.c_uint64 * len(handlers))(*handlers)
-        self.api = python_table()
+        self.api = (ctypes.c_uint64 * len(PYTHON_API))(*api_addresses(PYTHON_API))
         self._advance: Any = builtin(self.code["advance"], "advance", keep=(self.code, self.table, self.api))
         self._start = self.code["dispatch"]
         self._run = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)(self.code["run"])
@@ -105,8 +88,8 @@ class Interpreter:
         self._run(ctypes.addressof(console), ctypes.addressof(self.guest.host(console)), self.code["dispatch"])
 
 
-def built(guest: type[Guest], translated: bool, progress: Progress | None) -> tuple[list[bytes], bytes | None]:
-    """The objects of a guest's interpreter and layer, and that of its stencils if `translated`: from the disk cache, or compiled.
+def built(guest: type[Guest], translated: bool, progress: Progress | None) -> tuple[bytes, bytes | None]:
+    """The image of a guest's interpreter and layer, and its packed stencils if `translated`: from the disk cache, or compiled.
 
     What is missing is compiled side by side, by a helping process too.
     """
@@ -116,8 +99,8 @@ def built(guest: type[Guest], translated: bool, progress: Progress | None) -> tu
     found = [cache.find_cached(name, SOURCES) for name in names]
     if None in found:
         found = _compile(guest, names, found, progress)
-    objects = cache.unpack(found[0] or b"")
-    return objects, found[1] if translated else None
+    assert found[0] is not None
+    return found[0], found[1] if translated else None
 
 
 def _compile(
@@ -164,9 +147,12 @@ def _compile(
             helping.close()
     result = list(found)
     if engine_jobs:
-        result[0] = cache.pack(objects[:engine_jobs])
+        result[0] = make_image(objects[:engine_jobs])
     if len(objects) > engine_jobs:
-        result[1] = objects[-1]
+        from ..native.loader import parse
+        from .tables import pack_tables
+
+        result[1] = pack_tables(guest, parse(objects[-1]))
     for name, before, data in zip(names, found, result, strict=True):
         if before is None and data is not None:
             cache.keep(name, SOURCES, data)

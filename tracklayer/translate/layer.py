@@ -16,18 +16,15 @@ from typing import Any
 from ..compiler.program import Program
 from ..isa.engine import JUMPS
 from ..lang import (
-    Array,
     Ptr,
     acquire,
     address_of,
-    array,
     go,
     i8,
     pointer,
     pointer_at,
     publish,
     release,
-    struct,
     typed,
     u6,
     u8,
@@ -36,7 +33,8 @@ from ..lang import (
     u64,
 )  # fmt: skip
 from .guest import Guest
-from .stencils import (
+from .stencils import jump
+from .structs import (
     ABSOLUTE,
     BUDGET,
     BYTE,
@@ -47,79 +45,24 @@ from .stencils import (
     HERE,
     INTERPRET,
     LEAVES,
+    LINES,
+    MOST,
+    MOST_LINES,
     NEXT,
     ON,
     OPERAND,
     RELATIVE,
+    ROOM,
     SLOT,
     SLOTS,
     STUB,
     TARGET,
+    THRASH,
     WORD,
+    Cache,
     Stencil,
-    StencilTable,
-    jump,
+    Translator,
 )  # fmt: skip
-
-MOST = 48
-"""Instructions in a block; fewer than 64."""
-ROOM = 16384
-"""Bytes of code that any block fits in."""
-THRASH = 24
-"""A line of 16 bytes that was written over so often while code from it was translated stays with the interpreter."""
-LINES = 2048
-MOST_LINES = 16
-"""More written lines than that at once, and every block is dropped."""
-
-
-@struct
-class Cache:
-    """Translated code made from one piece of memory: a ROM (then all consoles with that ROM share it), or a console's own."""
-
-    base: u64
-    """Address of the memory."""
-    size: u64
-    places: Ptr[u32]
-    """For each byte of the memory: the number of the block that begins there, 0 where none does."""
-    slots: Ptr[u64]
-    """For each number: the block's code, or `make`. Slot 0 leads to `lookup`."""
-    first: Ptr[u16]
-    last: Ptr[u16]
-    """For each number: the guest addresses that the block was made from."""
-    count: u32
-    """Numbers given, 0 included."""
-    capacity: u32
-    next: u64
-    """Where the next block goes: an executable address."""
-    limit: u64
-    delta: u64
-    """What to add to an executable address to write there."""
-    slots_field: u32
-    """Offset in the context of the pointer to `slots`."""
-    lock: Array[u32] = array(1)
-    own: u8
-    """Made from a console's own memory, which the guest can write."""
-    hooks: u8
-    """Made for a console with hooks; blocks end before hooked addresses."""
-    wants_room: u8
-    blocks: u64
-    instructions: u64
-    """Blocks and instructions laid so far."""
-
-
-@struct
-class Translator:
-    """What the translator keeps for one console."""
-
-    table: Ptr[StencilTable]
-    shared: Ptr[Cache]
-    own: Ptr[Cache]
-    make: u64
-    short: u64
-    fill: Array[u64] = array(16)
-    """What each kind of hole is filled with, while a stencil is laid."""
-    opcodes: Array[u16] = array(64)
-    drops: Array[u8] = array(LINES)
 
 
 @typed

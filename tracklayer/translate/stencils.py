@@ -1,7 +1,7 @@
 """Stencils: for each opcode a piece of machine code with holes, compiled once from the opcode's meaning.
 
-For:       the program that LLVM compiles the stencils from, and the tables that the layer reads.
-Not for:   laying them (layer.py).
+For:       the program that LLVM compiles the stencils from.
+Not for:   the tables that the layer reads (tables.py), laying them (layer.py).
 Invariant: a stencil leaves by one of its holes only: to the next instruction, by a slot to another block, to `lookup` with
            the target in PC, to `dispatch`, or, before it has changed anything, to the interpreter.
 
@@ -12,9 +12,7 @@ is written again with the same values.
 
 from __future__ import annotations
 
-import ctypes
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..compiler.intrinsics import CONTROL, transfer
 from ..compiler.program import Program
@@ -22,74 +20,11 @@ from ..compiler.state import State
 from ..compiler.statements import Walker
 from ..compiler.values import Int, Known, Pointer, Value, known_int
 from ..isa.engine import JUMPS
-from ..lang import Ptr, PtrType, go, i32, storage, struct, typed, u8, u16, u32, u64
-from ..native.loader import ObjectFile
+from ..lang import PtrType, go, typed, u8, u64
 from .guest import Guest
 from .interpreter import convention_of
-
-# What a hole is filled with.
-OPERAND, TARGET, NEXT, SLOT, SLOTS, COUNT, BUDGET, HERE, CONTINUE, INTERPRET = range(10)
-
-HOLES = {
-    #  symbol          kind      values below
-    "hole.operand8":  (OPERAND, 1 << 8),
-    "hole.operand16": (OPERAND, 1 << 16),
-    "hole.target":    (TARGET, 1 << 16),
-    "hole.next":      (NEXT, 1 << 16),
-    "hole.slot":      (SLOT, 1 << 31),
-    "hole.slots":     (SLOTS, 1 << 31),
-    "hole.count":     (COUNT, 1 << 16),
-    "hole.budget":    (BUDGET, 1 << 16),
-    "hole.here":      (HERE, 1 << 16),
-    "hole.continue":  (CONTINUE, 0),
-    "hole.interpret": (INTERPRET, 0),
-}  # fmt: skip
-"""Holes by symbol. Below 0: a place in code. SLOTS is the offset of the slots' pointer in the context."""
-
-HEAD, STUB, ON = range(3)
-"""Stencils that belong to no opcode; they come after the opcodes' in this order."""
-
-# How an instruction ends.
-FALLS, BRANCHES, LEAVES = range(3)
-"""FALLS: always goes on behind itself. BRANCHES: may. LEAVES: never does."""
-
-
-@struct
-class Hole:
-    """A place in a stencil to fill."""
-
-    at: u16
-    kind: u8
-    size: u8
-    relative: u8
-    addend: i32
-
-
-@struct
-class Stencil:
-    """A piece of code: where it lies in the pool, and what the layer must know of its instruction."""
-
-    code: u32
-    size: u16
-    holes: u16
-    first_hole: u32
-    length: u8
-    cycles: u8
-    tail: u8
-    flow: u8
-    target: u16
-    has_target: u8
-    has_stub: u8
-
-
-@struct
-class StencilTable:
-    """All stencils of a guest. After the opcodes' come `head`, `stub` and `on`."""
-
-    stencils: Ptr[Stencil]
-    holes: Ptr[Hole]
-    pool: Ptr[u8]
-
+from .structs import ABSOLUTE, BYTE, NO_OPERAND, RELATIVE, WORD
+from .tables import HOLES
 
 # ------------------------------------------------------------------------------------------------ typed text
 
@@ -184,24 +119,6 @@ def set_pc(context: Any, guest: Any) -> None:
 def operand_hole(guest: Any, index: Any) -> Any:
     """While compiling: the hole that stands for the instruction's operand; None where it has none."""
     raise TypeError("operand_hole() exists only while stencils are compiled")
-
-
-NO_OPERAND, BYTE, WORD, RELATIVE, ABSOLUTE = range(5)
-"""What stands behind the opcode. RELATIVE and ABSOLUTE are the static target of a jump."""
-
-
-class Described(NamedTuple):
-    """What the layer must know of an instruction: bytes, T-cycles when it falls through, what stands behind its opcode, how it ends.
-
-    ends: the interpreter's dispatcher follows it (it may have asked for a boundary). target: of a jump that has it in its opcode.
-    """
-
-    length: int
-    cycles: int
-    tail: int
-    flow: int
-    ends: bool
-    target: int | None
 
 
 # ------------------------------------------------------------------------------------------------ compiling
@@ -301,76 +218,3 @@ class StencilCompiler:
 
 
 OPERAND_HOLES = {BYTE: "hole.operand8", WORD: "hole.operand16", RELATIVE: "hole.target", ABSOLUTE: "hole.target"}
-
-# ------------------------------------------------------------------------------------------------ tables
-
-
-class Tables:
-    """The stencils of a guest as the layer reads them, made from the compiled object. Kept alive by whoever points to it."""
-
-    def __init__(self, guest: type[Guest], file: ObjectFile) -> None:
-        functions = file.functions()
-        names = [f"op.{index}" for index in range(guest.handlers)] + ["head", "stub", "on"]
-        pool = bytearray()
-        holes: list[tuple[int, int, int, int, int]] = []
-        self.stencils: Any = (storage(Stencil) * len(names))()
-        for number, name in enumerate(names):
-            entry = self.stencils[number]
-            found = functions.get(name)
-            if found is None:
-                entry.flow = LEAVES
-                continue
-            described = guest.describe(number) if number < guest.handlers else None
-            code = bytes(found.code)
-            relocations = list(found.relocations)
-            code, relocations = _strip_continue(code, relocations)
-            entry.code, entry.size = len(pool), len(code)
-            entry.first_hole = len(holes)
-            for relocation in relocations:
-                holes.append(_hole_of(relocation, name))
-            entry.holes = len(holes) - entry.first_hole
-            pool += code + bytes(-len(code) % 8 + 8)
-            if described is not None:
-                entry.length, entry.cycles, entry.tail, entry.flow = (
-                    described.length,
-                    described.cycles,
-                    described.tail,
-                    described.flow,
-                )
-                entry.target = described.target or 0
-                entry.has_target = described.target is not None or described.tail in (RELATIVE, ABSOLUTE)
-                entry.has_stub = any(relocation.symbol == "hole.interpret" for relocation in relocations)
-        self.holes: Any = (storage(Hole) * max(1, len(holes)))()
-        for index, (at, kind, size, relative, addend) in enumerate(holes):
-            one = self.holes[index]
-            one.at, one.kind, one.size, one.relative, one.addend = at, kind, size, relative, addend
-        self.pool = (ctypes.c_uint8 * (len(pool) + 16)).from_buffer_copy(bytes(pool) + bytes(16))
-        self.table = StencilTable()
-        self.table.stencils = ctypes.cast(self.stencils, ctypes.POINTER(storage(Stencil)))
-        self.table.holes = ctypes.cast(self.holes, ctypes.POINTER(storage(Hole)))
-        self.table.pool = ctypes.cast(self.pool, ctypes.POINTER(ctypes.c_uint8))
-
-
-def _strip_continue(code: bytes, relocations: Iterable[Any]) -> tuple[bytes, list[Any]]:
-    """Without a jump to what follows at the very end."""
-    kept = list(relocations)
-    for relocation in kept:
-        if relocation.symbol == "hole.continue" and relocation.offset == len(code) - 4 and code[-5] == 0xE9:
-            kept.remove(relocation)
-            return code[:-5], kept
-    return code, kept
-
-
-SIZES = {
-    "R_X86_64_8": (1, 0), "R_X86_64_16": (2, 0), "R_X86_64_32": (4, 0), "R_X86_64_32S": (4, 0), "R_X86_64_64": (8, 0),
-    "R_X86_64_PLT32": (4, 1), "R_X86_64_PC32": (4, 1),
-}  # fmt: skip
-
-
-def _hole_of(relocation: Any, name: str) -> tuple[int, int, int, int, int]:
-    if relocation.symbol not in HOLES:
-        raise RuntimeError(
-            f"the stencil {name} refers to {relocation.symbol}: it must reach everything through its context"
-        )
-    size, relative = SIZES[relocation.kind]
-    return relocation.offset, HOLES[relocation.symbol][0], size, relative, relocation.addend

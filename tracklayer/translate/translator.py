@@ -12,17 +12,14 @@ import threading
 import weakref
 from typing import Any
 
-import numpy as np
-
 from ..compiler.convention import find
 from ..isa.engine import EngineHost
 from ..lang import layout
-from ..native.loader import parse
 from ..native.memory import code_memory
-from .engine import SOURCES, Interpreter, Progress, code_pointer
+from .engine import Interpreter, Progress, code_pointer
 from .guest import Guest
-from .layer import Cache, Translator
-from .stencils import StencilCompiler, Tables
+from .structs import Cache, Translator
+from .tables import Tables
 
 CHUNK = 1 << 20
 """Bytes of code memory that a shared cache asks for at a time."""
@@ -35,22 +32,24 @@ class CodeCache:
     def __init__(
         self, base: int, size: int, capacity: int, chunk: int, own: bool, slots_field: int, make: int, lookup: int
     ) -> None:
-        self.places = np.zeros(size, np.uint32)
-        self.slots = np.full(capacity, make, np.uint64)
-        self.slots[0] = lookup
-        self.extents = np.zeros((2, capacity), np.uint16)
+        # Zeroed memory is not touched until it is used: a place for each byte of a large ROM costs nothing by itself.
+        self.places = (ctypes.c_uint32 * size)()
+        self.slots = (ctypes.c_uint64 * capacity)()
+        self.extents = [(ctypes.c_uint16 * capacity)() for _ in range(2)]
+        self.lookup = lookup
         self.make = make
         self.chunk = chunk
         self.blocks: list[Any] = []
         cache = self.cache = Cache()
         cache.base, cache.size = base, size
-        cache.places = self.places.ctypes.data_as(ctypes.POINTER(ctypes.c_uint32))
-        cache.slots = self.slots.ctypes.data_as(ctypes.POINTER(ctypes.c_uint64))
-        cache.first = self.extents[0].ctypes.data_as(ctypes.POINTER(ctypes.c_uint16))
-        cache.last = self.extents[1].ctypes.data_as(ctypes.POINTER(ctypes.c_uint16))
+        cache.places = ctypes.cast(self.places, ctypes.POINTER(ctypes.c_uint32))
+        cache.slots = ctypes.cast(self.slots, ctypes.POINTER(ctypes.c_uint64))
+        cache.first = ctypes.cast(self.extents[0], ctypes.POINTER(ctypes.c_uint16))
+        cache.last = ctypes.cast(self.extents[1], ctypes.POINTER(ctypes.c_uint16))
         cache.count, cache.capacity = 1, capacity
         cache.slots_field = slots_field
         cache.own = own
+        self._reset_slots()
         self.grow()
 
     def grow(self) -> None:
@@ -68,9 +67,13 @@ class CodeCache:
 
     def forget(self) -> None:
         """Forget every block. Nobody may be inside: whoever calls this owns all consoles that use the cache, and none runs."""
-        self.places[:] = 0
-        self.slots[1:] = self.make
+        ctypes.memset(self.places, 0, ctypes.sizeof(self.places))
+        self._reset_slots()
         self.cache.count = 1
+
+    def _reset_slots(self) -> None:
+        every = self.make.to_bytes(8, "little") * (len(self.slots) - 1)
+        ctypes.memmove(self.slots, self.lookup.to_bytes(8, "little") + every, ctypes.sizeof(self.slots))
 
 
 class TranslatedEngine(Interpreter):
@@ -81,7 +84,7 @@ class TranslatedEngine(Interpreter):
     def __init__(self, guest: type[Guest], progress: Progress | None = None) -> None:
         super().__init__(guest, progress)
         assert self.stencils is not None
-        self.tables = Tables(guest, parse(self.stencils))
+        self.tables = Tables(self.stencils)
         redirect = self.code["redispatch"]
         self.redirects = (ctypes.c_uint64 * guest.opcodes)(*[redirect] * guest.opcodes)
         self._shared: weakref.WeakValueDictionary[int, CodeCache] = weakref.WeakValueDictionary()

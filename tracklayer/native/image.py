@@ -1,0 +1,73 @@
+"""Images: objects that were linked to each other beforehand, to be placed with nothing but a copy.
+
+For:       code that is compiled once and loaded often. Making one takes the loader; placing one takes neither it nor NumPy.
+Not for:   objects that need addresses from outside: code reaches everything through its arguments, or through `slots`.
+Invariant: an image's code refers to itself by relative addresses only, so it runs wherever it is put.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterable, Mapping
+
+from .memory import Block, CodeMemory
+
+SLOTS = "tracklayer.slots"
+"""The symbol of an array of 64-bit words in an image that `place` fills."""
+
+
+class PlacedImage:
+    """An image in code memory. It runs as long as this is held."""
+
+    def __init__(self, block: Block, symbols: Mapping[str, int]) -> None:
+        self.block = block
+        self.symbols = symbols
+
+    def __getitem__(self, name: str) -> int:
+        """The executable address of a symbol."""
+        return self.block.address + self.symbols[name]
+
+
+def make_image(objects: Iterable[bytes]) -> bytes:
+    """Link objects into an image. An object may use symbols of those before it.
+
+    Errors: ObjectError, UndefinedSymbols.
+    """
+    from .loader import parse
+
+    code = bytearray()
+    symbols: dict[str, int] = {}
+    for data in objects:
+        layout = parse(data).layout()
+        code += bytes(-len(code) % max(16, layout.align))
+        # Far from 0, so that no address is mistaken for null; only differences end up in the code.
+        base = BASE + len(code)
+        code += layout.link(base, {name: BASE + offset for name, offset in symbols.items()})
+        symbols.update({name: address - BASE for name, address in layout.symbols(base).items()})
+    head = json.dumps(symbols, separators=(",", ":")).encode()
+    return struct.pack("<QQ", len(head), len(code)) + head + bytes(code)
+
+
+BASE = 1 << 20
+
+
+def place(image: bytes, memory: CodeMemory, slots: Iterable[int] = ()) -> PlacedImage:
+    """Put an image into code memory. slots: what the words at `SLOTS` are to hold.
+
+    Errors: ValueError where the bytes are no image; CodeMemoryFull.
+    """
+    if len(image) < 16:
+        raise ValueError("this is no image of code")
+    head, size = struct.unpack_from("<QQ", image)
+    if len(image) != 16 + head + size:
+        raise ValueError("this is no whole image of code")
+    symbols: dict[str, int] = json.loads(image[16 : 16 + head])
+    code = bytearray(image[16 + head :])
+    values = tuple(slots)
+    words = struct.pack(f"<{len(values)}Q", *values)
+    if words:
+        code[symbols[SLOTS] : symbols[SLOTS] + len(words)] = words
+    block = memory.allocate(max(1, len(code)), 64)
+    block.write(0, code)
+    return PlacedImage(block, symbols)

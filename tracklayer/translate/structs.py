@@ -1,0 +1,139 @@
+"""What the translator keeps, as plain data: stencils, code caches, and a console's share of them.
+
+For:     the structs that the layer (layer.py) works on, and the numbers that stand in them.
+Not for: making or using them.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ..lang import Array, Ptr, array, i32, struct, u8, u16, u32, u64
+
+# What a hole is filled with.
+OPERAND, TARGET, NEXT, SLOT, SLOTS, COUNT, BUDGET, HERE, CONTINUE, INTERPRET = range(10)
+
+HEAD, STUB, ON = range(3)
+"""Stencils that belong to no opcode; they come after the opcodes' in this order."""
+
+# How an instruction ends.
+FALLS, BRANCHES, LEAVES = range(3)
+"""FALLS: always goes on behind itself. BRANCHES: may. LEAVES: never does."""
+
+
+@struct
+class Hole:
+    """A place in a stencil to fill."""
+
+    at: u16
+    kind: u8
+    size: u8
+    relative: u8
+    addend: i32
+
+
+@struct
+class Stencil:
+    """A piece of code: where it lies in the pool, and what the layer must know of its instruction."""
+
+    code: u32
+    size: u16
+    holes: u16
+    first_hole: u32
+    length: u8
+    cycles: u8
+    tail: u8
+    flow: u8
+    target: u16
+    has_target: u8
+    has_stub: u8
+
+
+@struct
+class StencilTable:
+    """All stencils of a guest. After the opcodes' come `head`, `stub` and `on`."""
+
+    stencils: Ptr[Stencil]
+    holes: Ptr[Hole]
+    pool: Ptr[u8]
+
+
+NO_OPERAND, BYTE, WORD, RELATIVE, ABSOLUTE = range(5)
+"""What stands behind the opcode. RELATIVE and ABSOLUTE are the static target of a jump."""
+
+
+class Described(NamedTuple):
+    """What the layer must know of an instruction: bytes, T-cycles when it falls through, what stands behind its opcode, how it ends.
+
+    ends: the interpreter's dispatcher follows it (it may have asked for a boundary). target: of a jump that has it in its opcode.
+    """
+
+    length: int
+    cycles: int
+    tail: int
+    flow: int
+    ends: bool
+    target: int | None
+
+
+# ------------------------------------------------------------------------------------------ caches
+
+MOST = 48
+"""Instructions in a block; fewer than 64."""
+ROOM = 16384
+"""Bytes of code that any block fits in."""
+THRASH = 24
+"""A line of 16 bytes that was written over so often while code from it was translated stays with the interpreter."""
+LINES = 2048
+MOST_LINES = 16
+"""More written lines than that at once, and every block is dropped."""
+
+
+@struct
+class Cache:
+    """Translated code made from one piece of memory: a ROM (then all consoles with that ROM share it), or a console's own."""
+
+    base: u64
+    """Address of the memory."""
+    size: u64
+    places: Ptr[u32]
+    """For each byte of the memory: the number of the block that begins there, 0 where none does."""
+    slots: Ptr[u64]
+    """For each number: the block's code, or `make`. Slot 0 leads to `lookup`."""
+    first: Ptr[u16]
+    last: Ptr[u16]
+    """For each number: the guest addresses that the block was made from."""
+    count: u32
+    """Numbers given, 0 included."""
+    capacity: u32
+    next: u64
+    """Where the next block goes: an executable address."""
+    limit: u64
+    delta: u64
+    """What to add to an executable address to write there."""
+    slots_field: u32
+    """Offset in the context of the pointer to `slots`."""
+    lock: Array[u32] = array(1)
+    own: u8
+    """Made from a console's own memory, which the guest can write."""
+    hooks: u8
+    """Made for a console with hooks; blocks end before hooked addresses."""
+    wants_room: u8
+    blocks: u64
+    instructions: u64
+    """Blocks and instructions laid so far."""
+
+
+@struct
+class Translator:
+    """What the translator keeps for one console."""
+
+    table: Ptr[StencilTable]
+    shared: Ptr[Cache]
+    own: Ptr[Cache]
+    make: u64
+    short: u64
+    fill: Array[u64] = array(16)
+    """What each kind of hole is filled with, while a stencil is laid."""
+    opcodes: Array[u16] = array(64)
+    drops: Array[u8] = array(LINES)

@@ -1,0 +1,126 @@
+"""The stencils of a guest as the layer reads them.
+
+For:     packing what LLVM compiled into three runs of bytes, which are kept on disk; and laying these out again.
+Not for: compiling stencils (stencils.py), using them (layer.py).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from ..lang import storage
+from .guest import Guest
+from .structs import (
+    ABSOLUTE,
+    BUDGET,
+    CONTINUE,
+    COUNT,
+    HERE,
+    INTERPRET,
+    LEAVES,
+    NEXT,
+    OPERAND,
+    RELATIVE,
+    SLOT,
+    SLOTS,
+    TARGET,
+    Hole,
+    Stencil,
+    StencilTable,
+)  # fmt: skip
+
+if TYPE_CHECKING:
+    from ..native.loader import ObjectFile
+
+HOLES = {
+    #  symbol          kind      values below
+    "hole.operand8":  (OPERAND, 1 << 8),
+    "hole.operand16": (OPERAND, 1 << 16),
+    "hole.target":    (TARGET, 1 << 16),
+    "hole.next":      (NEXT, 1 << 16),
+    "hole.slot":      (SLOT, 1 << 31),
+    "hole.slots":     (SLOTS, 1 << 31),
+    "hole.count":     (COUNT, 1 << 16),
+    "hole.budget":    (BUDGET, 1 << 16),
+    "hole.here":      (HERE, 1 << 16),
+    "hole.continue":  (CONTINUE, 0),
+    "hole.interpret": (INTERPRET, 0),
+}  # fmt: skip
+"""Holes by symbol. Below 0: a place in code. SLOTS is the offset of the slots' pointer in the context."""
+
+
+class Tables:
+    """The stencils of a guest in memory. Kept alive by whoever points to `table`."""
+
+    def __init__(self, packed: bytes) -> None:
+        counts = struct.unpack_from("<3Q", packed)
+        at = struct.calcsize("<3Q")
+        parts = []
+        for kind, count in zip((storage(Stencil), storage(Hole), ctypes.c_uint8), counts, strict=True):
+            array = kind * count
+            parts.append(array.from_buffer_copy(packed, at))
+            at += ctypes.sizeof(array)
+        self.parts = parts
+        self.table = StencilTable()
+        self.table.stencils = ctypes.cast(parts[0], ctypes.POINTER(storage(Stencil)))
+        self.table.holes = ctypes.cast(parts[1], ctypes.POINTER(storage(Hole)))
+        self.table.pool = ctypes.cast(parts[2], ctypes.POINTER(ctypes.c_uint8))
+
+
+def pack_tables(guest: type[Guest], file: ObjectFile) -> bytes:
+    """The stencils in a compiled object, for `Tables`."""
+    functions = file.functions()
+    names = [f"op.{index}" for index in range(guest.handlers)] + ["head", "stub", "on"]
+    pool = bytearray()
+    holes: list[tuple[int, int, int, int, int]] = []
+    stencils: Any = (storage(Stencil) * len(names))()
+    for number, name in enumerate(names):
+        entry = stencils[number]
+        found = functions.get(name)
+        if found is None:
+            entry.flow = LEAVES
+            continue
+        code, relocations = _strip_continue(bytes(found.code), found.relocations)
+        entry.code, entry.size = len(pool), len(code)
+        entry.first_hole, entry.holes = len(holes), len(relocations)
+        holes += [_hole_of(relocation, name) for relocation in relocations]
+        pool += code + bytes(-len(code) % 8 + 8)
+        described = guest.describe(number) if number < guest.handlers else None
+        if described is not None:
+            entry.length, entry.cycles, entry.tail, entry.flow = described[:4]
+            entry.target = described.target or 0
+            entry.has_target = described.target is not None or described.tail in (RELATIVE, ABSOLUTE)
+            entry.has_stub = any(relocation.symbol == "hole.interpret" for relocation in relocations)
+    table: Any = (storage(Hole) * max(1, len(holes)))()
+    for one, (at, kind, size, relative, addend) in zip(table, holes, strict=False):
+        one.at, one.kind, one.size, one.relative, one.addend = at, kind, size, relative, addend
+    pool += bytes(16)
+    return struct.pack("<3Q", len(stencils), len(table), len(pool)) + bytes(stencils) + bytes(table) + bytes(pool)
+
+
+def _strip_continue(code: bytes, relocations: Iterable[Any]) -> tuple[bytes, list[Any]]:
+    """Without a jump to what follows at the very end."""
+    kept = list(relocations)
+    for relocation in kept:
+        if relocation.symbol == "hole.continue" and relocation.offset == len(code) - 4 and code[-5] == 0xE9:
+            kept.remove(relocation)
+            return code[:-5], kept
+    return code, kept
+
+
+SIZES = {
+    "R_X86_64_8": (1, 0), "R_X86_64_16": (2, 0), "R_X86_64_32": (4, 0), "R_X86_64_32S": (4, 0), "R_X86_64_64": (8, 0),
+    "R_X86_64_PLT32": (4, 1), "R_X86_64_PC32": (4, 1),
+}  # fmt: skip
+
+
+def _hole_of(relocation: Any, name: str) -> tuple[int, int, int, int, int]:
+    if relocation.symbol not in HOLES:
+        raise RuntimeError(
+            f"the stencil {name} refers to {relocation.symbol}: it must reach everything through its context"
+        )
+    size, relative = SIZES[relocation.kind]
+    return relocation.offset, HOLES[relocation.symbol][0], size, relative, relocation.addend
