@@ -75,7 +75,7 @@ def test_the_same_seed_finds_the_same() -> None:
     for _ in range(2):
         left, right = pair()
         right._engine = Faulty()
-    right._run = right._engine.runner(right._gb)
+        right._run = right._engine.runner(right._gb)
         reports.append(lockstep(left, right, 100_000, seed=3, buttons=True))
     assert reports[0] == reports[1]
 
