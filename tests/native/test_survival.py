@@ -195,8 +195,8 @@ def test_ctrl_c_reaches_an_endless_loop(nogil: bool) -> None:
             os.kill(os.getpid(), signal.SIGINT)
 
         timer = threading.Timer(0.05, interrupt)
-        timer.start()
         with pytest.raises(KeyboardInterrupt):
+            timer.start()
             spin()
         delays.append(time.perf_counter() - sent[0])
         timer.join()
@@ -216,8 +216,8 @@ def test_other_threads_get_their_turn_while_a_loop_polls() -> None:
     thread = threading.Thread(target=count)
     thread.start()
     timer = threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT))
-    timer.start()
     with pytest.raises(KeyboardInterrupt):
+        timer.start()
         spin()
     stop.set()
     thread.join()

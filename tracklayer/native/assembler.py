@@ -400,6 +400,7 @@ class Assembler:
                 raise AssemblyError(f"no C function {what!r} in {library or 'the process'}: {error}", origin) from None
         try:
             symbol = Symbol(getattr(what, "__name__", "function"), address_of(what), what)
+            self.calls_back |= isinstance(what, _PYTHON_FUNCTION_TYPE)  # it may run Python code, and raise
         except TypeError as error:
             raise AssemblyError(str(error), origin) from None
         self._keep.append(what)
@@ -465,13 +466,14 @@ class Assembler:
             self.push(register)
             self._mark(unwind.Change("saved", register.name, 24 + 8 * i))
         shadow = 32 if self.abi == "win64" else 0
-        size = 8 * (locals + polls) + shadow
+        size = 8 * (locals + 2 * polls) + shadow
         size += (size + 8 * len(saves)) % 16
         if size:
             self.sub(rsp, size)
         self._frame = frame
         if polls:
-            self.mov(frame.poll_slot, 0)
+            for slot in frame.poll_slots:
+                self.mov(slot, 0)
 
     def poll(self, *, nogil: bool = False) -> None:
         """At the back edge of a loop: let Python do what is due (Ctrl-C, other threads, pending calls), and leave the
@@ -482,16 +484,18 @@ class Assembler:
         if frame is None or not frame.polls:
             raise AssemblyError("poll() needs a frame: write prologue(polls=True) first", self._origin())
         frame.used = self.calls_back = True
-        slow = Symbol("poll_slow", runtime.poll_slow(nogil))
         place = runtime.attention()
+        timed = place is None or (nogil and not place.in_thread)
+        way = "timed" if timed else "nogil" if nogil else "gil"
+        slow = Symbol("poll_slow", runtime.poll_slow(way))
         again, run, back = self.forward(), self.forward(), self.forward()
         self.label(again)
-        if place is None:  # ask every 65,536th time
-            self.inc(frame.poll_slot)
-            self.test(Memory(frame.poll_slot.address, 2), 0xFFFF)
+        if place is None or timed:  # look at the clock every 4,096th time
+            self.inc(frame.poll_slots[0])
+            self.test(Memory(frame.poll_slots[0].address, 2), 0xFFF)
             self.jz(run)
         elif place.in_thread:
-            self.mov(r11, frame.poll_slot)
+            self.mov(r11, frame.poll_slots[0])
             self.test(r11, r11)
             find = self.forward()
             self.jz(find)
@@ -503,14 +507,16 @@ class Assembler:
             self.cmp(dword[r11], 0)
             self.jne(run)
         self.label(back)
-        frame.cold.append(("run", run, back, slow))
+        frame.cold.append(("timed" if timed else "run", run, back, slow))
 
     def _write_cold(self, frame: _Frame) -> None:
         """What polls do when it is their time, out of the way of the loop."""
         for what, start, back, slow in frame.cold:
             self.label(start)
             if what == "find":
-                self.lea(r11, frame.poll_slot)
+                self.lea(r11, Memory(frame.poll_slots[0].address))
+            elif what == "timed":
+                self.lea(r11, Memory(frame.poll_slots[1].address))
             else:
                 self.xor(r11d, r11d)
             self.call(slow)
@@ -734,9 +740,10 @@ class _Frame:
     cold: list[tuple[str, Label, Label, Symbol]] = field(default_factory=list)
 
     @property
-    def poll_slot(self) -> Memory:
-        """The word that `poll` keeps."""
-        return Memory(rbp - 8 * (len(self.saves) + self.locals + 1), 8)
+    def poll_slots(self) -> tuple[Memory, Memory]:
+        """The words that `poll` keeps: the thread's state or a count, and a time."""
+        above = len(self.saves) + self.locals
+        return Memory(rbp - 8 * (above + 1), 8), Memory(rbp - 8 * (above + 2), 8)
 
 
 def _replaced(fragment: _Fragment, origin: tuple[str, int]) -> _Fragment:
@@ -800,5 +807,6 @@ class _Exported:
 
 
 _C_FUNCTION_TYPE: Any = ctypes.CFUNCTYPE(None).__mro__[1]
+_PYTHON_FUNCTION_TYPE: Any = type(ctypes.pythonapi.Py_DecRef)
 
 __all__ = ["Assembled", "Assembler", "AssemblyError", "Code", "Distance", "Label", "Line", "Listing"]

@@ -47,6 +47,7 @@ from tracklayer.native.operands import REGISTERS as _R
 from tracklayer.native.operands import (
     Label,
     Memory,
+    Operand,
     Register,
     Symbol,
     al,
@@ -61,10 +62,6 @@ from tracklayer.native.operands import (
     r8,
     r9,
     r10,
-    r12,
-    r13,
-    r13d,
-    r14,
     rax,
     rbp,
     rbx,
@@ -367,12 +364,13 @@ class _Adapter(Assembler):
             self.mov(eax, dword[source + _LONG_DIGIT])
             self.imul(rax, rcx)
 
-    def to_native(self, kind: Type, source: Register, target: Memory, refused: Label) -> None:
-        """Convert the object in `source` (which calls keep) and store it; to `refused` if that cannot be, maybe with an
-        exception set."""
+    def to_native(self, kind: Type, source: Operand, target: Memory, refused: Label) -> None:
+        """Convert the object in `source` (memory or RBX, which calls keep) and store it; to `refused` if that cannot
+        be, maybe with an exception set."""
         match kind.kind:
             case "object":
-                self.mov(target, source)
+                self.mov(rax, source)
+                self.mov(target, rax)
             case "float":
                 self._to_float(kind, source, target, refused)
             case "bool":
@@ -380,9 +378,10 @@ class _Adapter(Assembler):
             case _:
                 self._to_int(kind, source, target, refused)
 
-    def _to_int(self, kind: Type, source: Register, target: Memory, refused: Label) -> None:
+    def _to_int(self, kind: Type, source: Operand, target: Memory, refused: Label) -> None:
         slow, have, store = self.forward(), self.forward(), self.forward()
-        self.small_int(source, slow, signed=kind.signed)
+        self.mov(r8, source)
+        self.small_int(r8, slow, signed=kind.signed)
         self.label(have)
         if kind.size < 8:
             if kind.signed:
@@ -401,35 +400,37 @@ class _Adapter(Assembler):
             self.label(slow)
             if kind.kind == "ptr":
                 self.xor(eax, eax)
-                self.cmp(source, self.object_at("_Py_NoneStruct"))
+                self.cmp(r8, self.object_at("_Py_NoneStruct"))
                 self.je(store)
+            self.before_slow()
             self.mov(self.regs[0], source)
             self.py("PyNumber_Index")
             self.test(rax, rax)
             self.jz(refused)
-            self.mov(r12, rax)
+            self.mov(TEMPORARY[2], rax)
             self.mov(self.regs[0], rax)
             self.py("PyLong_AsLongLong" if kind.signed else "PyLong_AsUnsignedLongLong")
-            self.mov(r14, rax)
-            self.mov(self.regs[0], r12)
+            self.mov(TEMPORARY[1], rax)
+            self.mov(self.regs[0], TEMPORARY[2])
             self.py("Py_DecRef")
-            self.mov(rax, r14)
+            self.mov(rax, TEMPORARY[1])
             self.cmp(rax, -1)
             self.jne(have)
             self.py("PyErr_Occurred")
             self.test(rax, rax)
-            self.mov(rax, r14)
+            self.mov(rax, TEMPORARY[1])
             self.jz(have)
             self.jmp(refused)
 
         self.cold(convert)
 
-    def _to_float(self, kind: Type, source: Register, target: Memory, refused: Label) -> None:
+    def _to_float(self, kind: Type, source: Operand, target: Memory, refused: Label) -> None:
         slow, have = self.forward(), self.forward()
-        self.mov(rax, qword[source + _OB_TYPE])
+        self.mov(r8, source)
+        self.mov(rax, qword[r8 + _OB_TYPE])
         self.cmp(rax, self.object_at("PyFloat_Type"))
         self.jne(slow)
-        self.movsd(xmm0, qword[source + _FLOAT_VALUE])
+        self.movsd(xmm0, qword[r8 + _FLOAT_VALUE])
         self.label(have)
         if kind.size == 4:
             self.cvtsd2ss(xmm0, xmm0)
@@ -437,6 +438,7 @@ class _Adapter(Assembler):
 
         def convert() -> None:
             self.label(slow)
+            self.before_slow()
             self.mov(self.regs[0], source)
             self.py("PyFloat_AsDouble")
             self.ucomisd(xmm0, self.constant(-1.0))
@@ -451,19 +453,21 @@ class _Adapter(Assembler):
 
         self.cold(convert)
 
-    def _to_bool(self, source: Register, target: Memory, refused: Label) -> None:
+    def _to_bool(self, source: Operand, target: Memory, refused: Label) -> None:
         slow, store = self.forward(), self.forward()
+        self.mov(r8, source)
         self.mov(eax, 1)
-        self.cmp(source, self.object_at("_Py_TrueStruct"))
+        self.cmp(r8, self.object_at("_Py_TrueStruct"))
         self.je(store)
         self.xor(eax, eax)
-        self.cmp(source, self.object_at("_Py_FalseStruct"))
+        self.cmp(r8, self.object_at("_Py_FalseStruct"))
         self.jne(slow)
         self.label(store)
         self.mov(target, rax)
 
         def ask() -> None:
             self.label(slow)
+            self.before_slow()
             self.mov(self.regs[0], source)
             self.py("PyObject_IsTrue")
             self.test(eax, eax)
@@ -471,6 +475,10 @@ class _Adapter(Assembler):
             self.jmp(store)
 
         self.cold(ask)
+
+    def before_slow(self) -> None:
+        """What to do before a conversion that may run Python code. Entries refuse to overrun the stack here, if they
+        did not before."""
 
     def to_python(self, kind: Type, source: Memory) -> None:
         """The native value in memory as a new reference in RAX (null: an exception is set)."""
@@ -511,9 +519,12 @@ class _Adapter(Assembler):
         else:
             self.movzx(register, narrow)
 
-    def explain(self) -> None:
-        """Call the explainer for the number in R13D and the object in RBX. It leaves an exception set."""
+    def explain(self, number: int | None = None) -> None:
+        """Call the explainer for a number (or the one in the first temporary) and the object in the second. It leaves
+        an exception set. The temporaries are lost, but the second."""
         clear, ask, done = self.forward(), self.forward(), self.forward()
+        if number is not None:
+            self.mov(TEMPORARY[0], number)
         self.py("PyErr_Occurred")
         self.test(rax, rax)
         self.jz(ask)
@@ -527,30 +538,49 @@ class _Adapter(Assembler):
         self.label(clear)
         self.py("PyErr_Clear")
         self.label(ask)
-        self.movsxd(self.regs[0], r13d)
+        self.mov(self.regs[0], TEMPORARY[0])
         self.py("PyLong_FromLongLong")
         self.test(rax, rax)
         self.jz(done)
-        self.mov(r12, rax)
+        self.mov(TEMPORARY[0], rax)
         self.sub(rsp, 32 + self.shadow)
         self.mov(qword[rsp + self.shadow], rax)
-        self.mov(qword[rsp + self.shadow + 8], rbx)
+        self.mov(rax, TEMPORARY[1])
+        self.mov(qword[rsp + self.shadow + 8], rax)
         self.mov(self.regs[0], self.slot("explainer"))
         self.lea(self.regs[1], mem[rsp + self.shadow])
         self.mov(self.regs[2], 2)
         self.xor(_low(self.regs[3]), _low(self.regs[3]))
         self.py("PyObject_Vectorcall")
         self.add(rsp, 32 + self.shadow)
-        self.mov(rbx, rax)
-        self.mov(self.regs[0], r12)
+        self.mov(TEMPORARY[2], rax)
+        self.mov(self.regs[0], TEMPORARY[0])
         self.py("Py_DecRef")
-        self.test(rbx, rbx)
+        self.mov(self.regs[0], TEMPORARY[2])
+        self.test(self.regs[0], self.regs[0])
         self.jz(done)
-        self.mov(self.regs[0], rbx)  # an object that changed its mind in between: there is no value all the same
-        self.py("Py_DecRef")
+        self.py("Py_DecRef")  # an object that changed its mind in between: there is no value all the same
         self.mov(self.regs[0], self.object_at("PyExc_SystemError"))
         self.py("PyErr_SetNone")
         self.label(done)
+
+    def enter(self, size: int) -> None:
+        """Begin a frame of so many bytes under the saved RBX, three temporaries among them."""
+        self.push(rbp)
+        self.mov(rbp, rsp)
+        self.push(rbx)
+        self.sub(rsp, size)
+
+    def restore(self) -> None:
+        """Undo `enter`; flags stay."""
+        self.mov(rbx, qword[rbp - 8])
+        self.leave()
+
+
+TEMPORARY = (qword[rbp - 16], qword[rbp - 24], qword[rbp - 32])
+"""Words in every adapter's frame that hold something over a call, in slow paths."""
+_SAVED = 32
+"""RBX and the temporaries: what lies between RBP and the rest of an adapter's frame."""
 
 
 def _low(register: Register) -> Register:
@@ -573,6 +603,10 @@ class _Template:
         for name, offset in self.slots.items():
             data[offset : offset + 8] = values[name].to_bytes(8, "little")
         block = memory.allocate(len(data), 64)
+        near = self.entries.get("near body")
+        if near is not None:
+            distance = values["body"] - (block.address + near + 5)
+            data[near + 1 : near + 5] = distance.to_bytes(4, "little", signed=True)
         block.write(0, data)
         return block, [block.address + self.entries[name] for name in entries]
 
@@ -602,149 +636,251 @@ _TEMPLATES = _Templates()
 # ----------------------------------------------------------------------------------------------------- Python -> native
 
 
-def _entry_adapter(signature: Signature, nogil: bool, calls_back: bool) -> _Adapter:
+class _Entry(_Adapter):
     """The code of a METH_FASTCALL function that converts its arguments, calls the body, converts its result.
 
-    Frame: [rbp-8] rbx, -16 r12, -24 r13, -32 r14, then one word for each native argument, two for results, one for the
-    thread's state, then 80 bytes for each buffer, then arguments of the body that go on the stack."""
-    a = _Adapter("tracklayer_entry")
-    natives = [(p, part) for p in signature.parameters for part in range(p.type.slots)]
-    buffers = [i for i, p in enumerate(signature.parameters) if p.type.kind == "buffer"]
-    integers = [n for n, (p, _) in enumerate(natives) if not p.type.is_float]
-    floats = [n for n, (p, _) in enumerate(natives) if p.type.is_float]
-    if a.abi == "sysv":
-        on_stack = sorted(integers[6:] + floats[8:])
-    else:
-        on_stack = list(range(4, len(natives)))
-    saved = 32
-    values = saved + 8 * len(natives)
-    results = values + 24
-    views = results + _BUFFER_SIZE * len(buffers)
-    outgoing = a.shadow + 8 * len(on_stack)
-    size = ((views + outgoing + 15) & -16) - saved
-    value = [qword[rbp - saved - 8 * (n + 1)] for n in range(len(natives))]
-    result = [qword[rbp - values - 8], qword[rbp - values - 16]]
-    thread = qword[rbp - values - 24]
-    view = {i: rbp - results - _BUFFER_SIZE * (n + 1) for n, i in enumerate(buffers)}
+    Frame under RBX and the temporaries: one word for each native argument, two for results, one for the thread's state,
+    80 bytes for each buffer, then the body's arguments that go on the stack."""
 
-    a.label("entry")
-    a.push(rbp)
-    a.mov(rbp, rsp)
-    a.push(rbx)
-    a.push(r12)
-    a.push(r13)
-    a.push(r14)
-    a.sub(rsp, size)
-    fail, refuse = a.forward("fail"), a.forward("refuse")
+    def __init__(self, signature: Signature, nogil: bool, calls_back: bool, near: bool) -> None:
+        super().__init__("tracklayer_entry")
+        self.signature = signature
+        self.near = near
+        self.nogil = nogil
+        self.calls_back = calls_back
+        parameters = signature.parameters
+        self.natives = [(p, part) for p in parameters for part in range(p.type.slots)]
+        self.buffers = [i for i, p in enumerate(parameters) if p.type.kind == "buffer"]
+        self.integers = [n for n, (p, _) in enumerate(self.natives) if not p.type.is_float]
+        self.floats = [n for n, (p, _) in enumerate(self.natives) if p.type.is_float]
+        if self.abi == "sysv":
+            self.on_stack = sorted(self.integers[6:] + self.floats[8:])
+        else:
+            self.on_stack = list(range(4, len(self.natives)))
+        values = _SAVED + 8 * len(self.natives)
+        results = values + 24
+        views = results + _BUFFER_SIZE * len(self.buffers)
+        outgoing = self.shadow + 8 * len(self.on_stack)
+        self.frame_size = ((views + outgoing + 15) & -16) - 8
+        self.value = [qword[rbp - _SAVED - 8 * (n + 1)] for n in range(len(self.natives))]
+        self.result = [qword[rbp - values - 8], qword[rbp - values - 16]]
+        self.thread = qword[rbp - values - 24]
+        self.view = {i: rbp - results - _BUFFER_SIZE * (n + 1) for n, i in enumerate(self.buffers)}
+        self.first = [0] * len(parameters)
+        for i in range(1, len(parameters)):
+            self.first[i] = self.first[i - 1] + parameters[i - 1].type.slots
+        # Only what can call Python can recurse: then look at the stack at once, else before Python runs.
+        self.deep = calls_back or bool(self.buffers)
+        self.fail = self.forward("fail")
+        self.write()
 
-    wrong_count = a.forward()
-    a.cmp(a.regs[2], len(signature.parameters))
-    a.jne(wrong_count)
+    @property
+    def is_direct(self) -> bool:
+        """Nothing is left to do after the body but to convert its result."""
+        return not (self.nogil or self.buffers or self.calls_back or len(self.signature.results) > 1)
 
-    def count() -> None:
-        a.label(wrong_count)
-        a.mov(a.regs[0], a.regs[2])
-        a.py("PyLong_FromLongLong")
-        a.test(rax, rax)
-        a.jz(fail)
-        a.mov(rbx, rax)
-        a.mov(r14, rax)
-        a.mov(r13d, _COUNT)
-        a.explain()
-        a.mov(a.regs[0], r14)
-        a.py("Py_DecRef")
-        a.jmp(fail)
+    def incoming(self, i: int) -> Memory:
+        """The i-th object that came in. RBX points to them all."""
+        return qword[rbx + 8 * i]
 
-    a.cold(count)
-    _check_stack(a, fail)
-    if signature.parameters:
-        a.mov(rbx, a.regs[1])
+    def write(self) -> None:
+        """The hot path, top to bottom."""
+        self.label("entry")
+        wrong_count = self.forward()
+        parameters, results = self.signature.parameters, self.signature.results
+        if self.is_direct and len(self.on_stack) == 0 and all(p.type.kind == "object" for p in parameters):
+            self._write_bare(wrong_count)
+            return
+        self.enter(self.frame_size)
+        self.cmp(self.regs[2], len(parameters))
+        self.jne(wrong_count)
+        self.cold(functools.partial(self._refuse_count, wrong_count, framed=True))
+        if self.deep:
+            _check_stack(self, self.fail)
+        if parameters:
+            self.mov(rbx, self.regs[1])
+        # Scalars first: an error in one finds no buffer to release.
+        order = [i for i in range(len(parameters)) if i not in self.view] + self.buffers
+        refusals = {i: self.forward() for i in order}
+        for i in order:
+            kind = parameters[i].type
+            at = self.first[i]
+            if kind.kind == "buffer":
+                view, value = self.view[i], self.value
+                _acquire(self, kind, self.incoming(i), view, value[at], value[at + 1], refusals[i])
+            elif kind.kind != "object":
+                self.to_native(kind, self.incoming(i), self.value[at], refusals[i])
+        self.cold(functools.partial(self._refuse_arguments, order, refusals))
+        if self.nogil:
+            self.py("PyEval_SaveThread")
+            self.mov(self.thread, rax)
+        self._load_arguments()
+        self.go_to_body("call")
+        if self.is_direct:
+            self._return_directly(results[0] if results else _VOID)
+            return
+        _store_results(self, results, self.result)
+        if self.nogil:
+            self.mov(self.regs[0], self.thread)
+            self.py("PyEval_RestoreThread")
+        for i in reversed(self.buffers):
+            self.lea(self.regs[0], mem[self.view[i]])
+            self.py("PyBuffer_Release")
+        if self.calls_back:
+            _pass_on_errors(self, results, self.result, self.fail)
+        _return_results(self, results, self.result, self.fail)
+        self.restore()
+        self.ret()
 
-    # Scalars first: an error in one finds no buffer to release.
-    order = [i for i in range(len(signature.parameters)) if i not in view] + buffers
-    first_native = [0] * len(signature.parameters)
-    at = 0
-    for i, parameter in enumerate(signature.parameters):
-        first_native[i] = at
-        at += parameter.type.slots
-    refusals: dict[int, Label] = {}
-    for i in order:
-        kind = signature.parameters[i].type
-        refused = refusals[i] = a.forward()
-        a.mov(rdi if a.abi == "sysv" else r10, qword[rbx + 8 * i])
-        source = rdi if a.abi == "sysv" else r10
-        if kind.kind == "object":
-            a.mov(value[first_native[i]], source)
-            continue
-        if kind.kind == "buffer":
-            _acquire(a, kind, source, view[i], value[first_native[i]], value[first_native[i] + 1], refused)
-            continue
-        # A slow conversion calls out: it finds the object in its argument register again.
-        a.mov(r13, source)
-        a.to_native(kind, r13, value[first_native[i]], refused)
+    def _write_bare(self, wrong_count: Label) -> None:
+        """Objects in, nothing to convert: no frame but for a result that has to be made."""
+        parameters, results = self.signature.parameters, self.signature.results
+        self.cmp(self.regs[2], len(parameters))
+        self.jne(wrong_count)
+        if parameters:
+            self.mov(rax, self.regs[1])
+            for i in range(len(parameters)):
+                self.mov(self.regs[i], qword[rax + 8 * i])
+        if results and results[0].kind == "object":
+            self.go_to_body("jmp")
+        else:
+            self.sub(rsp, 8 + self.shadow)
+            self.go_to_body("call")
+            self._return_directly(results[0] if results else _VOID, bare=True)
+        self.cold(functools.partial(self._refuse_count, wrong_count, framed=False))
 
-    if nogil:
-        a.py("PyEval_SaveThread")
-        a.mov(thread, rax)
-    for place, n in enumerate(on_stack):
-        a.mov(rax, value[n])
-        a.mov(qword[rsp + a.shadow + 8 * place], rax)
-    if a.abi == "sysv":
-        for register, n in zip(a.regs, integers, strict=False):
-            a.mov(register, value[n])
-        for k, n in enumerate(floats[:8]):
-            a.movsd(_R[f"xmm{k}"], value[n])
-    else:
-        for k, (p, _) in enumerate(natives[:4]):
-            if p.type.is_float:
-                a.movsd(_R[f"xmm{k}"], value[k])
+    def go_to_body(self, how: str) -> None:
+        """Call the body or jump to it: directly if it is near, the distance filled in for each copy."""
+        if self.near:
+            self.label("near body")
+            self.data(b"\xe8\0\0\0\0" if how == "call" else b"\xe9\0\0\0\0")
+        else:
+            self.emit(how, self.slot("body"))
+
+    def _load_arguments(self) -> None:
+        """Native arguments into the places that the calling convention has for them."""
+
+        def where(n: int) -> Memory:
+            parameter, _ = self.natives[n]
+            if parameter.type.kind != "object":
+                return self.value[n]
+            return self.incoming(self.first.index(n))
+
+        for place, n in enumerate(self.on_stack):
+            self.mov(rax, where(n))
+            self.mov(qword[rsp + self.shadow + 8 * place], rax)
+        if self.abi == "sysv":
+            for register, n in zip(self.regs, self.integers, strict=False):
+                self.mov(register, where(n))
+            for k, n in enumerate(self.floats[:8]):
+                self.movsd(_R[f"xmm{k}"], self.value[n])
+        else:
+            for k, (p, _) in enumerate(self.natives[:4]):
+                if p.type.is_float:
+                    self.movsd(_R[f"xmm{k}"], self.value[k])
+                else:
+                    self.mov(self.regs[k], where(k))
+
+    def _return_directly(self, kind: Type, bare: bool = False) -> None:
+        """The body's result as an object, the last step by a jump."""
+
+        def leave() -> None:
+            if bare:
+                self.add(rsp, 8 + self.shadow)
             else:
-                a.mov(a.regs[k], value[k])
-    a.call(a.slot("body"))
-    _store_results(a, signature.results, result)
-    if nogil:
-        a.mov(a.regs[0], thread)
-        a.py("PyEval_RestoreThread")
-    for i in reversed(buffers):
-        a.lea(a.regs[0], mem[view[i]])
-        a.py("PyBuffer_Release")
-    if calls_back:
-        _pass_on_errors(a, signature.results, result, fail)
-    _return_results(a, signature.results, result, fail)
-    leave = a.label("leave")
-    a.lea(rsp, mem[rbp - saved])
-    a.pop(r14)
-    a.pop(r13)
-    a.pop(r12)
-    a.pop(rbx)
-    a.pop(rbp)
-    a.ret()
+                self.restore()
 
-    def refusing() -> None:
+        first = self.regs[0]
+        match kind.kind:
+            case "int" | "ptr":
+                if kind.size == 8:
+                    self.mov(first, rax)
+                elif kind.size == 4:
+                    self.movsxd(first, eax) if kind.signed else self.mov(_low(first), eax)
+                else:
+                    narrow = al if kind.size == 1 else ax
+                    self.movsx(first, narrow) if kind.signed else self.movzx(first, narrow)
+                leave()
+                signed = kind.kind == "int" and (kind.signed or kind.size < 8)
+                self.jump_py("PyLong_FromLongLong" if signed else "PyLong_FromUnsignedLongLong")
+            case "float":
+                if kind.size == 4:
+                    self.cvtss2sd(xmm0, xmm0)
+                leave()
+                self.jump_py("PyFloat_FromDouble")
+            case "bool":
+                false = self.forward()
+                self.test(al, al)
+                self.mov(rax, self.object_at("_Py_FalseStruct"))
+                self.je(false)
+                self.mov(rax, self.object_at("_Py_TrueStruct"))
+                self.label(false)
+                self.incref_constant()
+                leave()
+                self.ret()
+            case "void":
+                self.mov(rax, self.object_at("_Py_NoneStruct"))
+                self.incref_constant()
+                leave()
+                self.ret()
+            case _:  # object
+                leave()
+                self.ret()
+
+    def jump_py(self, name: str) -> None:
+        """Jump to a function of the C API, which returns to our caller."""
+        self.jmp(Symbol(name, python_api()[name]))
+
+    def _refuse_count(self, wrong_count: Label, *, framed: bool) -> None:
+        self.label(wrong_count)
+        if not framed:
+            self.enter(self.frame_size)
+        self.mov(self.regs[0], self.regs[2])
+        self.py("PyLong_FromLongLong")
+        self.test(rax, rax)
+        self.jz(self.fail)
+        self.mov(TEMPORARY[1], rax)
+        self.explain(_COUNT)
+        self.mov(self.regs[0], TEMPORARY[1])
+        self.py("Py_DecRef")
+        if not framed:
+            self._write_fail()
+        else:
+            self.jmp(self.fail)
+
+    def _write_fail(self) -> None:
+        self.label(self.fail)
+        self.xor(eax, eax)
+        self.restore()
+        self.ret()
+
+    def _refuse_arguments(self, order: list[int], refusals: dict[int, Label]) -> None:
+        refuse = self.forward()
         for n, i in enumerate(order):
-            a.label(refusals[i])
-            a.mov(r13d, i)
-            held = [b for b in buffers if b in order[:n]]
-            if held:
-                # Explain first, while the argument array is at hand, then release what was acquired before this one.
-                a.mov(rbx, qword[rbx + 8 * i])
-                a.explain()
-                for b in reversed(held):
-                    a.lea(a.regs[0], mem[view[b]])
-                    a.py("PyBuffer_Release")
-                a.jmp(fail)
-            else:
-                a.jmp(refuse)
-        a.label(refuse)
-        a.movsxd(rax, r13d)
-        a.mov(rbx, qword[rbx + rax * 8])
-        a.explain()
-        a.label(fail)
-        a.xor(eax, eax)
-        a.jmp(leave)
+            self.label(refusals[i])
+            held = [b for b in self.buffers if b in order[:n]]
+            self.mov(TEMPORARY[0], i)
+            if not held:
+                self.jmp(refuse)
+                continue
+            # Explain first, while the object is at hand, then release what was acquired before this one.
+            self.mov(rax, self.incoming(i))
+            self.mov(TEMPORARY[1], rax)
+            self.explain()
+            for b in reversed(held):
+                self.lea(self.regs[0], mem[self.view[b]])
+                self.py("PyBuffer_Release")
+            self.jmp(self.fail)
+        self.label(refuse)
+        self.mov(rax, TEMPORARY[0])
+        self.mov(rax, qword[rbx + rax * 8])
+        self.mov(TEMPORARY[1], rax)
+        self.explain()
+        self._write_fail()
 
-    a.cold(refusing)
-    return a
+    def before_slow(self) -> None:
+        if not self.deep:
+            _check_stack(self, self.fail)
 
 
 def _check_stack(a: _Adapter, fail: Label) -> None:
@@ -766,21 +902,20 @@ def _check_stack(a: _Adapter, fail: Label) -> None:
         a.call(Symbol("stack_slow", slow_address))
         a.test(eax, eax)
         a.jz(good)
-        a.mov(rbx, a.object_at("_Py_NoneStruct"))
-        a.mov(r13d, _DEPTH)
-        a.explain()
+        a.mov(rax, a.object_at("_Py_NoneStruct"))
+        a.mov(TEMPORARY[1], rax)
+        a.explain(_DEPTH)
         a.jmp(fail)
 
     a.cold(ask)
 
 
 def _acquire(
-    a: _Adapter, kind: Type, source: Register, view: Any, address: Memory, length: Memory, refused: Label
+    a: _Adapter, kind: Type, source: Memory, view: Any, address: Memory, length: Memory, refused: Label
 ) -> None:
     """Get the buffer of an object, check its elements, and store where it is and how long."""
     flags = (_PyBUF_FORMAT | _PyBUF_C_CONTIGUOUS if kind.codes else 0) | (_PyBUF_WRITABLE if kind.writable else 0)
-    if source != a.regs[0]:
-        a.mov(a.regs[0], source)
+    a.mov(a.regs[0], source)
     a.lea(a.regs[1], mem[view])
     a.mov(_low(a.regs[2]), flags)
     a.py("PyObject_GetBuffer")
@@ -870,23 +1005,24 @@ def _return_results(a: _Adapter, results: tuple[Type, ...], place: list[Memory],
     lost = a.forward()
     a.test(rax, rax)
     a.jz(fail)
-    a.mov(r12, rax)
+    a.mov(TEMPORARY[0], rax)
     a.to_python(results[1], place[1])
-    a.mov(r13, rax)
+    a.mov(TEMPORARY[1], rax)
     a.test(rax, rax)
     a.jz(lost)
     a.mov(_low(a.regs[0]), 2)
     a.py("PyTuple_New")
     a.test(rax, rax)
     a.jz(lost)
-    a.mov(qword[rax + _TUPLE_ITEMS], r12)
-    a.mov(qword[rax + _TUPLE_ITEMS + 8], r13)
+    for i in range(2):
+        a.mov(rcx, TEMPORARY[i])
+        a.mov(qword[rax + _TUPLE_ITEMS + 8 * i], rcx)
 
     def drop() -> None:
         a.label(lost)
-        a.mov(a.regs[0], r12)
+        a.mov(a.regs[0], TEMPORARY[0])
         a.py("Py_DecRef")
-        a.mov(a.regs[0], r13)
+        a.mov(a.regs[0], TEMPORARY[1])
         a.test(a.regs[0], a.regs[0])
         a.jz(fail)
         a.py("Py_DecRef")
@@ -916,10 +1052,11 @@ def native_function(
 
     Errors: SignatureError."""
     known = parse_signature(signature) if isinstance(signature, str) else signature
-    key = ("entry", known.shape, nogil, calls_back)
-    template = _TEMPLATES.get(key, lambda: _entry_adapter(known, nogil, calls_back))
-    explainer = _Explainer(name, known)
     memory = memory or code_memory()
+    near = address in memory
+    key = ("entry", known.shape, nogil, calls_back, near)
+    template = _TEMPLATES.get(key, lambda: _Entry(known, nogil, calls_back, near))
+    explainer = _Explainer(name, known)
     values = {"body": address, "explainer": id(explainer)}
     block, (entry,) = template.copy(memory, values, ("entry",))
     return builtin(
@@ -954,30 +1091,23 @@ class Callback:
 def _callback_adapter(signature: Signature, ensure_gil: bool, abi: str) -> _Adapter:
     """The code of a C function that converts its arguments to objects, calls, and converts the result.
 
-    Frame: [rbp-8] rbx, -16 r12, -24 r13, -32 r14, a word for each native argument, then the argument array of the
-    vector call with one free word before it, a word for the result, and one for the GIL's state."""
+    Frame under RBX and the temporaries: a word for each native argument, the argument array of the vector call with one
+    free word before it, a word for the result, and one for the GIL's state."""
     a = _Adapter("tracklayer_callback", abi)
     parameters = signature.parameters
     if any(p.type.kind == "buffer" for p in parameters):
         raise SignatureError("a callback has no buffers: pass a ptr and a length")
     n = len(parameters)
-    saved = 32
-    natives = saved + 8 * n
+    natives = _SAVED + 8 * n
     vector = natives + 8 * (n + 1)
-    size = ((vector + 16 + a.shadow + 15) & -16) - saved
-    native = [qword[rbp - saved - 8 * (i + 1)] for i in range(n)]
+    size = ((vector + 16 + a.shadow + 15) & -16) - 8
+    native = [qword[rbp - _SAVED - 8 * (i + 1)] for i in range(n)]
     argument = [qword[rbp - vector + 8 * (i + 1)] for i in range(n)]
     result, gil = qword[rbp - vector - 8], dword[rbp - vector - 16]
     owned = [i for i, p in enumerate(parameters) if p.type.kind not in ("object", "bool")]
 
     a.label("checked")
-    a.push(rbp)
-    a.mov(rbp, rsp)
-    a.push(rbx)
-    a.push(r12)
-    a.push(r13)
-    a.push(r14)
-    a.sub(rsp, size)
+    a.enter(size)
     _spill(a, parameters, native)
     if ensure_gil:
         a.py("PyGILState_Ensure")
@@ -1021,12 +1151,7 @@ def _callback_adapter(signature: Signature, ensure_gil: bool, abi: str) -> _Adap
     leave = a.forward()
     a.clc()
     a.label(leave)
-    a.lea(rsp, mem[rbp - saved])
-    a.pop(r14)
-    a.pop(r13)
-    a.pop(r12)
-    a.pop(rbx)
-    a.pop(rbp)
+    a.restore()
     a.ret()
 
     def losing() -> None:
@@ -1049,13 +1174,7 @@ def _callback_adapter(signature: Signature, ensure_gil: bool, abi: str) -> _Adap
         a.jmp(leave)
         a.align(16)
         a.label("unchecked")
-        a.push(rbp)
-        a.mov(rbp, rsp)
-        a.push(rbx)
-        a.push(r12)
-        a.push(r13)
-        a.push(r14)
-        a.sub(rsp, size)
+        a.enter(size)
         _spill(a, parameters, native)
         if ensure_gil:
             a.py("PyGILState_Ensure")
@@ -1103,10 +1222,9 @@ def _callback_result(a: _Adapter, results: tuple[Type, ...], place: Memory, fail
 
     def explain() -> None:
         a.label(refused)
-        a.mov(r14, rbx)
-        a.mov(r13d, _RESULT)
-        a.explain()
-        a.mov(a.regs[0], r14)
+        a.mov(TEMPORARY[1], rbx)
+        a.explain(_RESULT)
+        a.mov(a.regs[0], rbx)
         a.py("Py_DecRef")
         a.jmp(failed)
 

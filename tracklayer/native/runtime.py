@@ -24,6 +24,7 @@ from __future__ import annotations
 import ctypes
 import sys
 import threading
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,7 +55,7 @@ class _Runtime:
         self.cell = ctypes.addressof(self._cell)
         self._slow: int | None = None
         self._code: Block | None = None
-        self._polls: dict[bool, int] = {}
+        self._polls: dict[str, int] = {}
         self._attention: Attention | None = None
         self._sought = False
 
@@ -151,17 +152,18 @@ class _Runtime:
         _pin(code)  # threads end after the interpreter does: this must stay
         return code.labels["slow"]
 
-    def poll_slow(self, nogil: bool) -> int:
+    def poll_slow(self, way: str) -> int:
         with self.lock:
-            if nogil not in self._polls:
-                self._polls[nogil] = self._assemble_poll(nogil)
-            return self._polls[nogil]
+            if way not in self._polls:
+                self._polls[way] = self._assemble_poll(way)
+            return self._polls[way]
 
-    def _assemble_poll(self, nogil: bool) -> int:
+    def _assemble_poll(self, way: str) -> int:
         """Keep all registers, run a Python function that does nothing, answer in the carry flag.
 
-        Unless R11 is null: then it points to a word into which the address of the thread's state is put, where some
-        versions keep the flag, and the caller tests again."""
+        Unless R11 is null: then it points to a word. "gil", "nogil": the address of the thread's state is put there,
+        where some versions keep the flag, and the caller tests again. "timed": when something was done last; nothing is
+        done more often than every 20 ms, and nothing on other threads than the main one, which gets the signals."""
         from tracklayer.native import operands as o
         from tracklayer.native.assembler import Assembler
 
@@ -173,14 +175,34 @@ class _Runtime:
         for i in range(16):
             a.movups(o.xmmword[o.rsp + 16 * i], o.REGISTERS[f"xmm{i}"])
         a.mov(failed, 0)
-        a.test(o.r11, o.r11)
-        a.jz("run")
-        a.call(_api("PyGILState_GetThisThreadState"))
-        a.mov(o.r11, o.qword[o.rbp - 8 * len(integers)])
-        a.mov(o.qword[o.r11], o.rax)
-        a.jmp("restore")
-        a.label("run")
-        if nogil:
+        if way == "timed":
+            libc: Any = ctypes.CDLL(None)
+            now = o.qword[o.rsp + 272], o.qword[o.rsp + 280]
+            a.mov(o.edi, time.CLOCK_MONOTONIC)
+            a.lea(o.rsi, o.mem[o.rsp + 272])
+            a.call(a.c_function(libc.clock_gettime))
+            a.imul(o.rax, now[0], 1_000_000_000)
+            a.add(o.rax, now[1])
+            a.mov(o.r11, o.qword[o.rbp - 8 * len(integers)])
+            a.mov(o.rcx, o.rax)
+            a.sub(o.rcx, o.qword[o.r11])
+            a.cmp(o.rcx, 20_000_000)
+            a.jb("restore")
+            a.mov(o.qword[o.r11], o.rax)
+            a.call(a.c_function(libc.gettid))
+            a.mov(state, o.eax)
+            a.call(a.c_function(libc.getpid))
+            a.cmp(state, o.eax)
+            a.jne("restore")
+        else:
+            a.test(o.r11, o.r11)
+            a.jz("run")
+            a.call(_api("PyGILState_GetThisThreadState"))
+            a.mov(o.r11, o.qword[o.rbp - 8 * len(integers)])
+            a.mov(o.qword[o.r11], o.rax)
+            a.jmp("restore")
+            a.label("run")
+        if way != "gil":
             a.call(_api("PyGILState_Ensure"))
             a.mov(state, o.eax)
         a.mov(o.rdi, a.object(_nothing))
@@ -196,7 +218,7 @@ class _Runtime:
         a.mov(o.rdi, o.rax)
         a.call(_api("Py_DecRef"))
         a.label("ran")
-        if nogil:
+        if way != "gil":
             a.mov(o.edi, state)
             a.call(_api("PyGILState_Release"))
         a.label("restore")
@@ -244,13 +266,17 @@ def stack_slow() -> int:
     return _RUNTIME.stack_slow()
 
 
-def poll_slow(nogil: bool = False) -> int:
+def poll_slow(way: str = "gil") -> int:
     """The address of the routine that a loop calls when somebody wants attention; see `attention`.
 
     It keeps all registers but the flags and R11 (of vector registers the lower 128 bits). R11 is null: it lets CPython
     do what is due, and sets the carry flag if that raised an exception. R11 points to a word: the address of the
-    thread's PyThreadState is stored there. nogil: for code that runs without the GIL."""
-    return _RUNTIME.poll_slow(nogil)
+    thread's PyThreadState is stored there.
+
+    way: "gil"; "nogil" for code that runs without the GIL; "timed" for such code where the flag cannot be relied upon
+    (in 3.11 and 3.12 any thread that takes the GIL may clear it): R11 points to a word that is 0 at first, and the
+    routine, called every few thousand turns, looks at the clock"""
+    return _RUNTIME.poll_slow(way)
 
 
 # Where the flag is. Source: CPython, Include/internal/pycore_interp.h (3.11, 3.12), Include/cpython/pystate.h (3.13).
