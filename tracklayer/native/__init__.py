@@ -1,0 +1,64 @@
+"""Machine code and Python call each other.
+
+For:       memory that holds code, a loader for LLVM's objects, an assembler, builtins from native code, C functions
+           from Python callables, and all that generated code needs to be a good citizen of the process.
+Not for:   deciding what the code does. This room knows no guest, no emulator and no compiler.
+Invariant: importing it imports none of its tools: each is loaded when it is first asked for.
+
+Where to look: memory.py (code memory), loader.py (objects), calls.py (builtins and their lifetimes), assembler.py with
+operands.py and forms.py (x86-64), functions.py (signatures and conversions), runtime.py (stack depth, Ctrl-C),
+unwind.py and debug.py (unwinders, debuggers, profilers). docs/crossing.md says how it works and what is promised.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tracklayer.native.assembler import Assembler, AssemblyError, Code, Distance
+    from tracklayer.native.calls import builtin, python_api
+    from tracklayer.native.functions import SignatureError, callback, native_function
+    from tracklayer.native.loader import LoadedObject, ObjectError, load, parse
+    from tracklayer.native.memory import Block, CodeMemory, CodeMemoryFull, ExecutableMemoryDenied, code_memory
+
+_HOMES = {
+    "assembler": ("Assembler", "AssemblyError", "Code", "Distance"),
+    "calls": ("builtin", "python_api"),
+    "functions": ("SignatureError", "callback", "native_function"),
+    "loader": ("LoadedObject", "ObjectError", "load", "parse"),
+    "memory": ("Block", "CodeMemory", "CodeMemoryFull", "ExecutableMemoryDenied", "code_memory"),
+}
+_WHERE = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Assembler",
+    "AssemblyError",
+    "Block",
+    "Code",
+    "CodeMemory",
+    "CodeMemoryFull",
+    "Distance",
+    "ExecutableMemoryDenied",
+    "LoadedObject",
+    "ObjectError",
+    "SignatureError",
+    "builtin",
+    "callback",
+    "code_memory",
+    "load",
+    "native_function",
+    "parse",
+    "python_api",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _WHERE.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{home}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

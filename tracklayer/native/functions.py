@@ -211,6 +211,13 @@ class _Explainer:
             raise TypeError(f"{self.name}() takes {expected} ({value} given)")
         if index == _RESULT:
             self._refuse("must return", self.signature.results[0], value)
+        if index in (_FIRST, _SECOND):
+            second = index == _SECOND
+            what = f"must return as its {'second' if second else 'first'} result"
+            self._refuse(what, self.signature.results[second], value[second])
+        if index == _PAIR:
+            size = f" of {len(value)}" if isinstance(value, tuple) else ""
+            raise TypeError(f"{self.name}() must return a tuple of 2, not {type(value).__name__}{size}")
         if index == _DEPTH:
             raise RecursionError(f"maximum recursion depth exceeded in {self.name}(): the C stack is nearly full")
         parameter = self.signature.parameters[index]
@@ -250,7 +257,7 @@ class _Explainer:
         raise TypeError(f"{self.name}() {what} {wanted}; the elements of this {given} are {view.format!r}")
 
 
-_COUNT, _RESULT, _DEPTH = -1, -2, -3
+_COUNT, _RESULT, _DEPTH, _PAIR, _FIRST, _SECOND = -1, -2, -3, -4, -5, -6
 """Numbers for the explainer besides those of arguments."""
 
 
@@ -259,7 +266,7 @@ _COUNT, _RESULT, _DEPTH = -1, -2, -3
 _OB_TYPE = 8
 _LONG_TAG, _LONG_DIGIT = 16, 24
 _FLOAT_VALUE = 16
-_TUPLE_ITEMS = 24
+_TUPLE_SIZE, _TUPLE_ITEMS = 16, 24
 _BUFFER_SIZE = 80
 """Layout of CPython's objects, 64-bit release builds: Include/cpython/longintrepr.h, floatobject.h, tupleobject.h,
 Include/object.h."""
@@ -1092,7 +1099,7 @@ def _callback_adapter(signature: Signature, ensure_gil: bool, abi: str) -> _Adap
     """The code of a C function that converts its arguments to objects, calls, and converts the result.
 
     Frame under RBX and the temporaries: a word for each native argument, the argument array of the vector call with one
-    free word before it, a word for the result, and one for the GIL's state."""
+    free word before it, two words for results, and one for the GIL's state."""
     a = _Adapter("tracklayer_callback", abi)
     parameters = signature.parameters
     if any(p.type.kind == "buffer" for p in parameters):
@@ -1100,10 +1107,10 @@ def _callback_adapter(signature: Signature, ensure_gil: bool, abi: str) -> _Adap
     n = len(parameters)
     natives = _SAVED + 8 * n
     vector = natives + 8 * (n + 1)
-    size = ((vector + 16 + a.shadow + 15) & -16) - 8
+    size = ((vector + 24 + a.shadow + 15) & -16) - 8
     native = [qword[rbp - _SAVED - 8 * (i + 1)] for i in range(n)]
     argument = [qword[rbp - vector + 8 * (i + 1)] for i in range(n)]
-    result, gil = qword[rbp - vector - 8], dword[rbp - vector - 16]
+    result, gil = [qword[rbp - vector - 8], qword[rbp - vector - 16]], dword[rbp - vector - 24]
     owned = [i for i, p in enumerate(parameters) if p.type.kind not in ("object", "bool")]
 
     a.label("checked")
@@ -1143,11 +1150,12 @@ def _callback_adapter(signature: Signature, ensure_gil: bool, abi: str) -> _Adap
     if ensure_gil:
         a.mov(_low(a.regs[0]), gil)
         a.py("PyGILState_Release")
-    for kind in signature.results:
+    integers, floats = [rax, rdx], [xmm0, xmm1]
+    for kind, source in zip(signature.results, result, strict=False):
         if kind.is_float:
-            a.movsd(xmm0, result)
+            a.movsd(floats.pop(0), source)
         else:
-            a.mov(rax, result)
+            a.mov(integers.pop(0), source)
     leave = a.forward()
     a.clc()
     a.label(leave)
@@ -1207,26 +1215,46 @@ def _spill(a: _Adapter, parameters: tuple[Parameter, ...], native: list[Memory])
             on_stack += 8
 
 
-def _callback_result(a: _Adapter, results: tuple[Type, ...], place: Memory, failed: Label) -> None:
-    """The object in RBX as a native value in `place`, its reference given back."""
+def _callback_result(a: _Adapter, results: tuple[Type, ...], place: list[Memory], failed: Label) -> None:
+    """The object in RBX as native values in `place`, its reference given back."""
     if not results:
         a.decref(rbx)
         return
-    kind = results[0]
-    if kind.kind == "object":
-        a.mov(place, rbx)
-        return
-    refused = a.forward()
-    a.to_native(kind, rbx, place, refused)
-    a.decref(rbx)
+    refusals: list[tuple[Label, int]] = []
+    if len(results) == 2:
+        no_pair = a.forward()
+        refusals.append((no_pair, _PAIR))
+        a.mov(rax, qword[rbx + _OB_TYPE])
+        a.cmp(rax, a.object_at("PyTuple_Type"))
+        a.jne(no_pair)
+        a.cmp(qword[rbx + _TUPLE_SIZE], 2)
+        a.jne(no_pair)
+        sources: list[Operand] = [qword[rbx + _TUPLE_ITEMS], qword[rbx + _TUPLE_ITEMS + 8]]
+        numbers = [_FIRST, _SECOND]
+    else:
+        sources, numbers = [rbx], [_RESULT]
+    for kind, source, target, number in zip(results, sources, place, numbers, strict=False):
+        if kind.kind != "object":
+            refused = a.forward()
+            refusals.append((refused, number))
+            a.to_native(kind, source, target, refused)
+    for kind, source, target in zip(results, sources, place, strict=False):
+        if kind.kind == "object":
+            a.mov(a.regs[0], source)
+            a.mov(target, a.regs[0])
+            if len(results) == 2:
+                a.py("Py_IncRef")  # the pair's reference goes
+    if len(results) == 2 or results[0].kind != "object":
+        a.decref(rbx)
 
     def explain() -> None:
-        a.label(refused)
-        a.mov(TEMPORARY[1], rbx)
-        a.explain(_RESULT)
-        a.mov(a.regs[0], rbx)
-        a.py("Py_DecRef")
-        a.jmp(failed)
+        for refused, number in refusals:
+            a.label(refused)
+            a.mov(TEMPORARY[1], rbx)
+            a.explain(number)
+            a.mov(a.regs[0], rbx)
+            a.py("Py_DecRef")
+            a.jmp(failed)
 
     a.cold(explain)
 
@@ -1265,8 +1293,6 @@ def callback(
     if not callable(function):
         raise TypeError(f"a callback is something callable, not {type(function).__name__}")
     known = parse_signature(signature) if isinstance(signature, str) else signature
-    if len(known.results) > 1:
-        raise SignatureError(f"{signature!r}: a callback has one result at most")
     convention = abi or ("win64" if sys.platform == "win32" else "sysv")
     key = ("callback", known.shape, nogil, convention)
     template = _TEMPLATES.get(key, lambda: _callback_adapter(known, nogil, convention))
