@@ -7,6 +7,7 @@ Not for: what a function's body does (statements.py).
 from __future__ import annotations
 
 import ast
+import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +16,11 @@ from ..lang import ArrayType, IntType, PtrType, is_struct, type_name
 from .arith import bounds
 from .errors import Refusal
 from .expressions import Expressions
+from .glue import MOST_ARGUMENTS
 from .sources import FunctionInfo, describe_function
 from .state import State, join
 from .text import literal
-from .values import U64_MAX, Int, Known, Method, Pointer, Ref, Value, describe, known_int
+from .values import I64_MAX, I64_MIN, U64_MAX, Int, Known, Method, Pointer, Ref, Value, describe, known_int
 
 if TYPE_CHECKING:
     from .program import Program
@@ -90,31 +92,35 @@ class Calls(Expressions):
 
     def invoke(self, function: Any, arguments: list[Value], named: dict[str, Value], state: State) -> list[Path]:
         """Call a known function with values."""
-        intrinsic = INTRINSICS.get(function) if callable(function) and getattr(function, "__hash__", None) else None
-        if intrinsic is None:
-            intrinsic = self.program.intrinsics.get(function)
-        if intrinsic is not None:
-            if named:
-                raise Refusal(f"{function.__name__} takes positional arguments here")
-            result = intrinsic(self, state, *arguments)
-            return [] if result is None else [(state, result)]
+        everything = [*arguments, *named.values()]
+        all_known = all(isinstance(value, Known) for value in everything)
+        if _hashable(function):
+            intrinsic = INTRINSICS.get(function) or self.program.intrinsics.get(function)
+            if intrinsic is not None and not (all_known and function in FOLDED):
+                if named:
+                    raise Refusal(f"{function.__name__} takes positional arguments here")
+                fewest, most = _arity(intrinsic)
+                if not fewest <= len(arguments) <= most:
+                    raise Refusal(f"{function.__name__} takes other arguments than these {len(arguments)}")
+                result = intrinsic(self, state, *arguments)
+                return [] if result is None else [(state, result)]
         if hasattr(function, "__self__") and hasattr(function, "__func__") and hasattr(function.__func__, "__typed__"):
             arguments, function = [Known(function.__self__), *arguments], function.__func__
         if hasattr(function, "__typed__"):
             return self._typed_call(function, arguments, named, state)
-        everything = [*arguments, *named.values()]
-        if all(isinstance(value, Known) for value in everything):
-            if hasattr(function, "__comptime__") or function in PURE:
-                values = [value.value for value in arguments if isinstance(value, Known)]
-                keywords = {name: value.value for name, value in named.items() if isinstance(value, Known)}
-                return [(state, Known(function(*values, **keywords)))]
-            raise Refusal(
-                f"{getattr(function, '__name__', function)} is a plain Python function", "mark it @typed or @comptime"
-            )
-        raise Refusal(
-            f"{getattr(function, '__name__', function)} is not typed, and not all of its arguments are known",
-            "mark it @typed",
-        )
+        name = getattr(function, "__name__", repr(function))
+        if not callable(function):
+            raise Refusal(f"{name} cannot be called")
+        if not all_known:
+            raise Refusal(f"{name} is not typed, and not all of its arguments are known", "mark it @typed")
+        if not hasattr(function, "__comptime__") and not (_hashable(function) and function in PURE | FOLDED):
+            raise Refusal(f"{name} is a plain Python function", "mark it @typed or @comptime")
+        values = [value.value for value in arguments if isinstance(value, Known)]
+        keywords = {key: value.value for key, value in named.items() if isinstance(value, Known)}
+        try:
+            return [(state, Known(function(*values, **keywords)))]
+        except Exception as error:
+            raise Refusal(f"{name} raised {type(error).__name__}: {error}") from error
 
     # ------------------------------------------------------------------ typed functions
 
@@ -148,9 +154,12 @@ class Calls(Expressions):
             else:
                 raise Refusal(f"{info.name} needs an argument {name}")
             values[name] = self.check(value, kind, f"{name} of {info.name}")
+        given = {name for name, _ in info.parameters[: len(arguments)]}
         for name in named:
             if name not in values:
                 raise Refusal(f"{info.name} has no parameter {name}")
+            if name in given:
+                raise Refusal(f"{info.name} is given {name} twice")
         return values
 
     def check(self, value: Value, kind: Any, what: str) -> Value:
@@ -215,6 +224,11 @@ class Calls(Expressions):
         """A call of a Python callable through the program's host glue."""
         if not isinstance(function, Pointer) or not isinstance(host, Ref):
             raise Refusal("ask() takes a Host, an Object field, a default and integers")
+        if len(arguments) > MOST_ARGUMENTS:
+            raise Refusal(f"{len(arguments)} arguments for Python; at most {MOST_ARGUMENTS} are possible")
+        for value in (default, *arguments):
+            if bounds(value)[0] < I64_MIN or bounds(value)[1] > I64_MAX:
+                raise Refusal(f"Python is given {describe(value)}", "narrow it: i64(...)")
         slots = self.text.stack_slots(max(1, len(arguments)))
         for index, argument in enumerate(arguments):
             where = self.arith.op(state.block, f"getelementptr inbounds i64, ptr {slots}, i64 {index}")
@@ -225,6 +239,8 @@ class Calls(Expressions):
     def _tell(self, state: State, host: Value, function: Value, *objects: Value) -> Value:
         if not isinstance(function, Pointer) or not isinstance(host, Ref):
             raise Refusal("tell() takes a Host, an Object field, and more Object fields")
+        if len(objects) > MOST_ARGUMENTS:
+            raise Refusal(f"{len(objects)} arguments for Python; at most {MOST_ARGUMENTS} are possible")
         slots = self.text.stack_slots(max(1, len(objects)))
         for index, value in enumerate(objects):
             if not isinstance(value, Pointer) or value.element is not None:
@@ -285,13 +301,19 @@ class Calls(Expressions):
     def _extreme(self, state: State, symbol: str, values: tuple[Value, ...]) -> Value:
         if len(values) == 1:
             values = tuple(self.items(values[0]))
+        if not values:
+            raise Refusal("of nothing there is no least or greatest")
         result = values[0]
         for value in values[1:]:
             result = self.arith.extreme(state.block, symbol, result, value)
         return result
 
     def _abs(self, state: State, value: Value) -> Value:
-        return self._extreme(state, ">", (value, self.arith.binary(state.block, "-", Known(0), value, 0)))
+        lo, hi = bounds(value)
+        if lo >= 0:
+            return value
+        result = self._extreme(state, ">", (value, self.arith.binary(state.block, "-", Known(0), value, 0)))
+        return Int(result.name, result.width, 0, max(-lo, hi)) if isinstance(result, Int) else result
 
     def _bool(self, state: State, value: Value) -> Value:
         return self.truth(value, state)
@@ -306,8 +328,6 @@ class Calls(Expressions):
     def _len(self, state: State, value: Value) -> Value:
         if isinstance(value, Ref) and isinstance(value.kind, ArrayType):
             return Known(value.kind.length)
-        if isinstance(value, Known):
-            return Known(len(value.value))
         return Known(len(self.items(value)))
 
     def _unlikely(self, state: State, value: Value) -> Value:
@@ -337,21 +357,26 @@ INTRINSICS: dict[Any, Callable[..., Value | None]] = {
     int: Calls._int,
     len: Calls._len,
 }
+FOLDED = {min, max, abs, bool, int, len}
+"""Called as they are where all arguments are known."""
 PURE = {
-    range,
-    isinstance,
-    enumerate,
-    zip,
-    tuple,
-    reversed,
-    sum,
-    sorted,
-    getattr,
-    hasattr,
-    any,
-    all,
-    divmod,
-    ord,
-    lang.size_of,
-    lang.is_struct,
-}
+    range, isinstance, enumerate, zip, tuple, reversed, sum, sorted, getattr, hasattr, any, all, divmod, ord,
+    lang.size_of, lang.is_struct,
+}  # fmt: skip
+"""Python's own functions that may be called while compiling."""
+
+
+def _hashable(value: Any) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
+
+
+def _arity(intrinsic: Any) -> tuple[int, int]:
+    """How many values an intrinsic takes at least and at most; the walker and the state come before them."""
+    function = getattr(intrinsic, "__func__", intrinsic)
+    count = function.__code__.co_argcount - (2 if function is intrinsic else 3)
+    least = count - len(function.__defaults__ or ())
+    return least, 99 if function.__code__.co_flags & inspect.CO_VARARGS else count

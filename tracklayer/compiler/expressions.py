@@ -76,6 +76,8 @@ class Expressions(Memory):
             if isinstance(value, Unset):
                 raise Refusal(f"{node.id} is {value.reason}", "set it on every path before it is used")
             return value
+        if node.id in self.info.names:  # a local of Python's, whatever globals there are
+            raise Refusal(f"{node.id} is not set on every path that leads here", "set it before the branch or the loop")
         try:
             return Known(self.info.resolve(node.id))
         except KeyError:
@@ -108,6 +110,8 @@ class Expressions(Memory):
             known = known_int(index)
             if known is None:
                 raise Refusal("a tuple of run-time values needs a known index")
+            if not -len(owner.items) <= known < len(owner.items):
+                raise Refusal(f"the index is {known}, the tuple has {len(owner.items)} items")
             return owner.items[known]
         place = self.place_of_element(owner, index, state)
         if is_struct(place.kind) or isinstance(place.kind, ArrayType):
@@ -138,6 +142,8 @@ class Expressions(Memory):
             )
         low, high = min(owner), max(owner)
         width = width_for(low, high)
+        if width == 0:
+            raise Refusal(f"the table's values lie in {low}..{high}, more than 64 bits")
         stored = 8 if 0 <= low and high < 256 else width
         table = self.module.table(tuple(owner), stored)
         at = self.arith.operand(state.block, index, 64)
@@ -207,7 +213,7 @@ class Expressions(Memory):
 
     def _unary(self, node: ast.UnaryOp, state: State, low_bits: int) -> Value:
         if isinstance(node.op, ast.Not):
-            operand = self.truth(self.value(node.operand, state), state)
+            operand = self.truth_of(node.operand, state)
             if isinstance(operand, Known):
                 return Known(not operand.value)
             assert isinstance(operand, Int)
@@ -235,7 +241,10 @@ class Expressions(Memory):
     def comparison(self, op: ast.cmpop, left: Value, right: Value, state: State) -> Value:
         """One comparison."""
         if isinstance(left, Known) and isinstance(right, Known):
-            return Known(KNOWN_COMPARISON[type(op)](left.value, right.value))
+            try:
+                return Known(KNOWN_COMPARISON[type(op)](left.value, right.value))
+            except TypeError as error:
+                raise Refusal(str(error)) from None
         if isinstance(op, (ast.In, ast.NotIn)):
             found: Value = Known(False)
             for item in self.items(right):
@@ -260,50 +269,77 @@ class Expressions(Memory):
     # ------------------------------------------------------------------ conditions
 
     def _bool_op(self, node: ast.BoolOp, state: State) -> Value:
+        """`and`, `or` as Python has them: the value of the operand that decides."""
         if all(isinstance(child, SIMPLE) for child in ast.walk(node)):
-            values: list[Value] = []
-            for operand in node.values:
-                value = self.truth_like(self.value(operand, state), state)
-                if isinstance(value, Known):
-                    if bool(value.value) is isinstance(node.op, ast.Or):
-                        return value if not values else Known(bool(value.value))
-                    continue
-                values.append(value)
-            if not values:
-                return Known(isinstance(node.op, ast.And))
-            result = values[0]
-            for value in values[1:]:
-                result = self.arith.binary(state.block, "&" if isinstance(node.op, ast.And) else "|", result, value, 0)
-            return result
-        return self._by_branches(node, state)
+            value = self._bool_op_at_once(node, state)
+            if value is not None:
+                return value
+        is_and = isinstance(node.op, ast.And)
+        ends: list[tuple[State, Value]] = []
+        going: State | None = state.fork(state.block)
+        for operand in node.values[:-1]:
+            value, decided, rest = self._decide(operand, going, is_and)
+            ends += [(end, value) for end in decided]
+            going = join(self.arith, rest)[0] if rest else None
+            if going is None:
+                break
+        if going is not None:
+            ends.append((going, self.value(node.values[-1], going)))
+        joined, result = join(self.arith, [end for end, _ in ends], [value for _, value in ends])
+        if isinstance(result, Unset):
+            raise Refusal("the operands have values of different kinds", "compare them: `x != 0`")
+        state.become(joined)
+        return result
 
-    def truth_like(self, value: Value, state: State) -> Value:
-        """An operand of `and` or `or` that is used as a value: it must be 0 or 1, as Python would hand the operand itself on."""
-        if isinstance(value, Known):
-            return value
-        lo, hi = bounds(value)
-        if lo < 0 or hi > 1:
-            raise Refusal(f"`and`/`or` as a value takes 0 or 1, this is {describe(value)}", "compare it: `x != 0`")
-        return self.arith.truth(state.block, value)
+    def _bool_op_at_once(self, node: ast.BoolOp, state: State) -> Value | None:
+        """All operands computed, without branches; None where one of them is not 0 or 1 by its interval."""
+        is_and = isinstance(node.op, ast.And)
+        result: Value | None = None
+        for operand in node.values:
+            value = self.value(operand, state)
+            if isinstance(value, Known):
+                if result is not None and known_int(value) not in (0, 1):
+                    return None
+                if bool(value.value) is not is_and or (result is None and operand is node.values[-1]):
+                    return value
+            elif not isinstance(value, Int) or value.lo < 0 or value.hi > 1:
+                return None
+            else:
+                truth = self.arith.truth(state.block, value)
+                result = (
+                    truth
+                    if result is None
+                    else self.arith.binary(state.block, "&" if is_and else "|", result, truth, 0)
+                )
+        return result
+
+    def _decide(self, node: ast.expr, state: State, is_and: bool) -> tuple[Value, list[State], list[State]]:
+        """Split on an operand of `and` or `or`: its value where it decides, the states there, and those where it does not."""
+        if isinstance(node, ast.Compare) or (isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not)):
+            value: Value = Known(not is_and)
+            yes, no = self.branch(node, state)
+        else:
+            value = self.value(node, state)
+            yes, no = self._split(self.truth(value, state), state, "")
+            if is_and and isinstance(value, Int):
+                value = Known(0)
+        return (value, no, yes) if is_and else (value, yes, no)
+
+    def truth_of(self, node: ast.expr, state: State) -> Value:
+        """`bool(node)`: a known bool or an i1. Parts of conditions are evaluated only when needed."""
+        if not isinstance(node, ast.BoolOp) or all(isinstance(child, SIMPLE) for child in ast.walk(node)):
+            return self.truth(self.value(node, state), state)
+        return self._by_branches(node, state)
 
     def _by_branches(self, node: ast.expr, state: State) -> Value:
         """The truth of a condition whose parts are evaluated only when needed."""
-        if isinstance(node, ast.BoolOp):
-            self._check_operands(node, state)
         yes, no = self.branch(node, state.fork(state.block))
         if not yes or not no:
-            (rest,) = [join(self.arith, states)[0] for states in (yes, no) if states]
-            state.become(rest)
+            state.become(join(self.arith, yes or no)[0])
             return Known(bool(yes))
         joined, result = join(self.arith, [*yes, *no], [*(Known(True) for _ in yes), *(Known(False) for _ in no)])
         state.become(joined)
         return result
-
-    def _check_operands(self, node: ast.BoolOp, state: State) -> None:
-        """Refuse operands that are surely no truth values."""
-        for operand in node.values:
-            if isinstance(operand, (ast.BinOp, ast.Constant)) and not isinstance(getattr(operand, "value", True), bool):
-                raise Refusal("`and`/`or` as a value takes 0 or 1", "compare it: `x != 0`")
 
     def branch(self, node: ast.expr, state: State) -> tuple[list[State], list[State]]:
         """Split a state on a condition: the states where it holds and those where it does not."""
@@ -321,13 +357,6 @@ class Expressions(Memory):
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
             yes, no = self.branch(node.operand, state)
             return no, yes
-        if isinstance(node, ast.Compare) and len(node.ops) > 1:
-            parts: list[ast.expr] = []
-            left_side = node.left
-            for op, right_side in zip(node.ops, node.comparators, strict=True):
-                parts.append(ast.copy_location(ast.Compare(left_side, [op], [right_side]), node))
-                left_side = right_side
-            return self.branch(ast.copy_location(ast.BoolOp(ast.And(), parts), node), state)
         rare = ""
         inner = node
         if (
@@ -338,10 +367,10 @@ class Expressions(Memory):
         ):
             inner, rare = node.args[0], ", " + RARELY
             if isinstance(inner, (ast.BoolOp, ast.UnaryOp)):
-                return self._split(self.truth(self.value(inner, state), state), state, rare)
-        if isinstance(inner, ast.Compare) and type(inner.ops[0]) in COMPARISON and len(inner.ops) == 1:
+                return self._split(self.truth_of(inner, state), state, rare)
+        if isinstance(inner, ast.Compare) and (len(inner.ops) > 1 or type(inner.ops[0]) in COMPARISON):
             try:
-                return self._branch_on_comparison(inner, state, rare)
+                return self._branch_on_comparisons(inner, state, rare)
             except Refusal as refusal:
                 raise self.error(node, refusal.problem, refusal.mend) from None
         value = self.value(inner, state)
@@ -358,15 +387,24 @@ class Expressions(Memory):
         state.block.lines.append(f"  br i1 {condition.name}, label %{yes.label}, label %{no.label}{rare}")
         return [state.fork(yes)], [state.fork(no)]
 
-    def _branch_on_comparison(self, node: ast.Compare, state: State, rare: str) -> tuple[list[State], list[State]]:
-        left, right = self.value(node.left, state), self.value(node.comparators[0], state)
-        yes, no = self._split(self.comparison(node.ops[0], left, right, state), state, rare)
-        if yes and no and (isinstance(left, Int) or isinstance(right, Int)):
-            symbol = COMPARISON[type(node.ops[0])]
-            for states, holds in ((yes, symbol), (no, NEGATION[symbol])):
-                refine(states[0], node.left, left, holds, right)
-                refine(states[0], node.comparators[0], right, MIRROR[holds], left)
-        return yes, no
+    def _branch_on_comparisons(self, node: ast.Compare, state: State, rare: str) -> tuple[list[State], list[State]]:
+        """`a < b < c`: each operand is evaluated once, and only when those before it hold."""
+        left_node, left = node.left, self.value(node.left, state)
+        failed: list[State] = []
+        for op, right_node in zip(node.ops, node.comparators, strict=True):
+            right = self.value(right_node, state)
+            yes, no = self._split(self.comparison(op, left, right, state), state, rare)
+            if yes and no and type(op) in COMPARISON and (isinstance(left, Int) or isinstance(right, Int)):
+                symbol = COMPARISON[type(op)]
+                for states, holds in ((yes, symbol), (no, NEGATION[symbol])):
+                    refine(states[0], left_node, left, holds, right)
+                    refine(states[0], right_node, right, MIRROR[holds], left)
+            failed += no
+            if not yes:
+                return [], failed
+            state = yes[0]
+            left_node, left = right_node, right
+        return [state], failed
 
     def _if_expression(self, node: ast.IfExp, state: State, low_bits: int) -> Value:
         yes, no = self.branch(node.test, state.fork(state.block))
@@ -387,10 +425,13 @@ class Expressions(Memory):
 
 def refine(state: State, node: ast.expr, value: Value, symbol: str, other: Value) -> None:
     """Where `node symbol other` holds and node is a local name: narrow the local's interval."""
-    if not isinstance(node, ast.Name) or not isinstance(value, Int) or node.id not in state.locals or value.width == 1:
+    if not isinstance(node, ast.Name) or not isinstance(value, Int) or value.width == 1:
+        return
+    local = state.locals.get(node.id)
+    if not isinstance(local, Int) or local.name != value.name:
         return
     olo, ohi = bounds(other)
-    lo, hi = value.lo, value.hi
+    lo, hi = local.lo, local.hi
     match symbol:
         case "<":
             hi = min(hi, ohi - 1)
@@ -407,11 +448,8 @@ def refine(state: State, node: ast.expr, value: Value, symbol: str, other: Value
                 lo += 1
             elif olo == ohi == hi:
                 hi -= 1
-    if (lo, hi) != (value.lo, value.hi) and lo <= hi and (value.lo >= 0 or lo < 0):
-        state.locals[node.id] = Int(value.name, value.width, lo, hi)
-    elif lo <= hi and value.lo < 0 <= lo:
-        # The name holds a sign-extended value that is now known not to be negative: the same bits, zero-extended.
-        state.locals[node.id] = Int(value.name, value.width, lo, hi)
+    if lo <= hi:  # a value that is sign-extended and now known not to be negative is zero-extended as well
+        state.locals[node.id] = Int(local.name, local.width, lo, hi)
 
 
 _HANDLERS: dict[type[ast.expr], Callable[..., Value]] = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from types import MethodType
 from typing import Any
 
 from ..lang import Host, IntType, PtrType, is_struct, layout
@@ -32,14 +33,12 @@ Intrinsic = Callable[..., Value | None]
 class Outlined:
     """A function that was compiled by itself, and how it is called."""
 
-    __slots__ = ("cold", "effects", "finished", "name", "result")
+    __slots__ = ("cold", "effects", "name")
 
     def __init__(self, name: str, cold: bool) -> None:
         self.name = name
         self.cold = cold
         self.effects = Effects()
-        self.result: Any = None
-        self.finished = False
 
     @property
     def convention(self) -> str:
@@ -89,6 +88,8 @@ class Program:
             is_context = context and self.convention is not None and kind is self.convention.context
             text, values[parameter] = self._parameter(info, walker, parameter, kind, "%context" if is_context else "")
             parameters.append(text)
+        if info.result is not None and not isinstance(info.result, IntType):
+            raise CompileError(info.file, info.node, info.name, "a C function returns one integer, or None")
         width = 64 if info.result is not None else 0
         self._finish(walker, f"{'i64' if width else 'void'} @{name}({', '.join(parameters)})", values, info, width)
         self.entries.append(name)
@@ -125,7 +126,7 @@ class Program:
             state.fields[field.offset] = walker.load_memory(state, place, "field")
         if prepare:
             prepare(walker, state)
-        paths = walker.inline(info, values, state)
+        paths = walker.begin(info, values, state)
         if paths:
             raise CompileError(info.file, info.node, info.name, "a handler's path ends without a tail transfer")
         where = f' section "{section}"' if section else ""
@@ -165,7 +166,7 @@ class Program:
     ) -> None:
         """Walk the body, end every path with its return, and add the function. width: bits of the result, 0 for none."""
         state = State(walker.text.block(), {}, {}, set())
-        for end, value in walker.inline(info, values, state):
+        for end, value in walker.begin(info, values, state):
             self._return(walker, end, value, info, width)
         text = f'define {head} nounwind "no-builtins" {{\n{walker.text.render()}\n}}'
         part, declaration = (OUTLINED, f"declare {head} nounwind") if outlined else (self.part, "")
@@ -173,17 +174,19 @@ class Program:
 
     def _return(self, walker: Walker, end: State, value: Value, info: FunctionInfo, width: int) -> None:
         try:
-            if isinstance(value, Tuple) or (isinstance(value, Known) and isinstance(value.value, tuple)):
+            kinds = _tuple_of(info)
+            if kinds:
                 names = [walker.arith.operand(end.block, item, 64) for item in walker.items(value)]
-                packed = "poison"
-                kind = _tuple_type(len(names))
+                packed, kind = "poison", _tuple_type(len(kinds))
                 for index, name in enumerate(names):
                     packed = walker.arith.op(end.block, f"insertvalue {kind} {packed}, i64 {name}, {index}")
                 end.block.lines.append(f"  ret {kind} {packed}")
             elif width:
                 end.block.lines.append(f"  ret i{width} {walker.arith.operand(end.block, value, width)}")
-            else:
+            elif isinstance(value, Known) and value.value is None:
                 end.block.lines.append("  ret void")
+            else:
+                raise Refusal(f"{info.name} returns {describe(value)}, and is not declared to", "annotate the result")
         except Refusal as refusal:
             raise CompileError(info.file, info.node, info.name, refusal.problem, refusal.mend) from None
 
@@ -192,6 +195,9 @@ class Program:
     def outlined_call(self, walker: Walker, info: FunctionInfo, values: dict[str, Value], state: State) -> list[Path]:
         """Call an outlined function; compile it first where this set of known arguments is new."""
         assert info.typed is not None
+        if info.result is not None and not isinstance(info.result, IntType) and not _tuple_of(info):
+            raise Refusal(f"the outlined function {info.name} can return integers, tuples of integers, or None only",
+                          "let it be inlined, or let it store what it finds")  # fmt: skip
         if walker.holds and self.leaves is not None:
             self.leaves(walker, state)
             return []
@@ -210,7 +216,7 @@ class Program:
                 passed.append((name, kind, value))
                 key.append(value.kind if isinstance(value, Ref) else ("*", value.element))
             elif isinstance(value, Known):
-                key.append(("known", _hashable(value.value)))
+                key.append(_Same(value.value))
             else:
                 raise Refusal(
                     f"{describe(value)} cannot be passed as {name} to the outlined function {info.name}",
@@ -252,7 +258,6 @@ class Program:
         target.effects = Effects(set(everything), set(everything))
         self._finish(walker, head, inside, info, width, outlined=True)
         target.effects = walker.effects
-        target.finished = True
 
     def _emit_call(
         self,
@@ -285,8 +290,8 @@ class Program:
         return result
 
     def _unpack(self, walker: Walker, state: State, info: FunctionInfo, name: str) -> Value:
-        kinds = getattr(info.result, "__args__", None)
-        if not isinstance(info.result, IntType) and kinds:
+        kinds = _tuple_of(info)
+        if kinds:
             items: list[Value] = []
             for index, kind in enumerate(kinds):
                 part = walker.arith.op(state.block, f"extractvalue {_tuple_type(len(kinds))} {name}, {index}")
@@ -294,6 +299,7 @@ class Program:
                     part = walker.arith.op(state.block, f"trunc i64 {part} to i32")
                 items.append(Int(part, 32 if kind.bits <= 32 else 64, kind.lo, kind.hi))
             return Tuple(items)
+        assert isinstance(info.result, IntType)
         return Int(name, _result_width(info), info.result.lo, info.result.hi)
 
     def before_call(self, walker: Walker, state: State, effects: Effects) -> None:
@@ -371,12 +377,35 @@ class Program:
         return self.module.render(TRIPLE, part)
 
 
-def _hashable(value: Any) -> Any:
-    try:
-        hash(value)
-    except TypeError:
-        return id(value)
-    return (type(value), value)
+class _Same:
+    """A known argument in the key of an outlined function: equal only if of the same type too; what has no hash, by identity."""
+
+    __slots__ = ("hash", "value")
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+        try:
+            self.hash = hash(value)
+        except TypeError:
+            self.hash = id(value)
+
+    def __hash__(self) -> int:
+        return self.hash
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Same):
+            return False
+        return _alike(self.value, other.value)
+
+
+def _alike(one: Any, other: Any) -> bool:
+    if one is other:
+        return True
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, tuple):
+        return len(one) == len(other) and all(map(_alike, one, other))
+    return isinstance(one, (int, str, bytes, MethodType)) and bool(one == other)
 
 
 def _result_width(info: FunctionInfo) -> int:
@@ -386,12 +415,20 @@ def _result_width(info: FunctionInfo) -> int:
 
 
 def _result_type(info: FunctionInfo) -> str:
-    arguments = getattr(info.result, "__args__", None)
-    if not isinstance(info.result, IntType) and arguments:
-        return _tuple_type(len(arguments))
+    kinds = _tuple_of(info)
+    if kinds:
+        return _tuple_type(len(kinds))
     width = _result_width(info)
     return f"i{width}" if width else "void"
 
 
 def _tuple_type(count: int) -> str:
     return "{ " + ", ".join(["i64"] * count) + " }"
+
+
+def _tuple_of(info: FunctionInfo) -> tuple[IntType, ...]:
+    """The types of the integers that a function returns as a tuple; empty where it returns something else."""
+    kinds: tuple[Any, ...] = getattr(info.result, "__args__", None) or ()
+    if getattr(info.result, "__origin__", None) is not tuple or not all(isinstance(kind, IntType) for kind in kinds):
+        return ()
+    return kinds

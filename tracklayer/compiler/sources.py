@@ -32,7 +32,11 @@ class FunctionInfo:
                                "define it with `def` in a file that can be read")  # fmt: skip
         self.node = node
         self.typed: Typed | None = getattr(function, "__typed__", None)
-        annotations = inspect.get_annotations(function, eval_str=True)
+        try:
+            annotations = inspect.get_annotations(function, eval_str=True)
+        except (NameError, AttributeError, TypeError, SyntaxError) as error:
+            raise CompileError(self.file, node, self.name, f"an annotation cannot be evaluated: {error}",
+                               "import what it names where the module is loaded, not for type checkers only") from None  # fmt: skip
         self.result = annotations.get("return", None)
         arguments = node.args
         if arguments.vararg or arguments.kwarg or arguments.kwonlyargs:
@@ -40,6 +44,8 @@ class FunctionInfo:
                 self.file, node, self.name, "a typed function takes no *args, **kwargs or keyword-only arguments"
             )
         names = [argument.arg for argument in (*arguments.posonlyargs, *arguments.args)]
+        self.names = assigned_names(node) | set(names)
+        """All local names."""
         self.parameters: list[tuple[str, Any]] = [(name, annotations.get(name)) for name in names]
         defaults = function.__defaults__ or ()
         self.defaults = dict(zip(names[len(names) - len(defaults) :], defaults, strict=True))

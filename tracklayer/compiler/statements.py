@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from ..lang import ArrayType, IntType, is_struct, layout
+from ..lang import ArrayType, IntType, PtrType, is_struct, layout
 from .arith import bounds
 from .calls import Calls, Frame, Path
 from .convention import Convention
@@ -20,8 +20,8 @@ from .errors import Refusal
 from .expressions import BINARY
 from .sources import FunctionInfo, assigned_names
 from .state import State, join
-from .text import Module
-from .values import Int, Known, Pointer, Ref, Tuple, Value, describe, known_int, widen, width_for
+from .text import Module, literal
+from .values import Int, Known, Pointer, Ref, Tuple, Unset, Value, describe, known_int, same, widen, width_for
 
 if TYPE_CHECKING:
     from .program import Program
@@ -76,6 +76,13 @@ class Walker(Calls):
                 frame.declared[name] = kind
         return self.block(frame.info.node.body, [state])
 
+    def begin(self, info: FunctionInfo, values: dict[str, Value], state: State) -> list[Path]:
+        """Walk the whole function. Errors: CompileError."""
+        try:
+            return self.inline(info, values, state)
+        except Refusal as refusal:
+            raise self.error(info.node, refusal.problem, refusal.mend) from None
+
     def block(self, statements: list[ast.stmt], states: list[State]) -> list[State]:
         """Walk statements from each of `states`; the states behind the last one."""
         for statement in statements:
@@ -86,13 +93,10 @@ class Walker(Calls):
                 raise self.error(
                     statement, f"{type(statement).__name__} is not in the typed subset", "see docs/lang.md"
                 )
-            after: list[State] = []
-            for state in states:
-                try:
-                    after += handler(self, statement, state)
-                except Refusal as refusal:
-                    raise self.error(statement, refusal.problem, refusal.mend) from None
-            states = self.merge(after)
+            try:
+                states = self.merge([end for state in states for end in handler(self, statement, state)])
+            except Refusal as refusal:
+                raise self.error(statement, refusal.problem, refusal.mend) from None
         return states
 
     def paths(self, node: ast.expr, state: State) -> list[Path]:
@@ -187,12 +191,14 @@ class Walker(Calls):
         kind = self.value(node.annotation, state)
         if isinstance(kind, Known) and isinstance(kind.value, str):
             raise Refusal("the annotation is a string", "write the type itself")
-        if not isinstance(kind, Known) or not isinstance(kind.value, IntType):
-            raise Refusal("a local variable is annotated with an integer type")
+        declared = kind.value if isinstance(kind, Known) else None
+        if not (isinstance(declared, (IntType, PtrType)) or is_struct(declared)):
+            raise Refusal("a local variable is annotated with an integer type, a struct or a Ptr")
         paths = self.paths(node.value, state)
-        self.frame.declared[node.target.id] = kind.value
+        if isinstance(declared, IntType):
+            self.frame.declared[node.target.id] = declared
         for end, value in paths:
-            self.assign(node.target, value, end)
+            self.assign(node.target, self.check(value, declared, node.target.id), end)
         return [path[0] for path in paths]
 
     def _augmented(self, node: ast.AugAssign, state: State) -> list[State]:
@@ -255,7 +261,7 @@ class Walker(Calls):
         seen: set[int] = set()
         default: ast.match_case | None = None
         for case in node.cases:
-            patterns = self._patterns(case, state)
+            patterns = self._integers(case, state)
             if patterns is None:
                 default = case
                 break
@@ -263,7 +269,7 @@ class Walker(Calls):
             for pattern in patterns:
                 if pattern not in seen and subject.lo <= pattern <= subject.hi:
                     seen.add(pattern)
-                    arms.append(f"i{width} {pattern}, label %{arm.label}")
+                    arms.append(f"i{width} {literal(pattern, width)}, label %{arm.label}")
             inside = state.fork(arm)
             after += self.block(case.body, [inside])
         state.block.lines.append(f"  switch i{width} {name}, label %{rest.label} [ {' '.join(arms)} ]")
@@ -272,29 +278,42 @@ class Walker(Calls):
         return after
 
     def _accepts(self, case: ast.match_case, subject: Known, state: State) -> bool:
-        patterns = self._patterns(case, state, integers=False)
-        return patterns is None or subject.value in patterns
+        """Whether a known value matches: singletons by identity, others by equality."""
+        patterns = self._patterns(case, state)
+        return patterns is None or any(
+            subject.value is value if single else bool(subject.value == value) for value, single in patterns
+        )
 
-    def _patterns(self, case: ast.match_case, state: State, integers: bool = True) -> list[Any] | None:
-        """The known values that a case matches; None for the wildcard."""
+    def _integers(self, case: ast.match_case, state: State) -> list[int] | None:
+        """The integers that a case of a run-time subject matches; None for the wildcard."""
+        patterns = self._patterns(case, state)
+        if patterns is None:
+            return None
+        for value, single in patterns:
+            if single or not isinstance(value, int):
+                raise self.error(case.pattern, f"an integer is matched with {value!r}", "a case is a known integer")
+        return [int(value) for value, _ in patterns]
+
+    def _patterns(self, case: ast.match_case, state: State) -> list[tuple[Any, bool]] | None:
+        """The known values that a case matches, and which are singletons (None, True, False); None for the wildcard."""
         if case.guard is not None:
             raise self.error(case.guard, "a case has no guard in the typed subset", "use `if` inside the case")
-        found: list[Any] = []
+        found: list[tuple[Any, bool]] = []
         choices = case.pattern.patterns if isinstance(case.pattern, ast.MatchOr) else [case.pattern]
         for pattern in choices:
             if isinstance(pattern, ast.MatchAs) and pattern.pattern is None and pattern.name is None:
                 return None
             if isinstance(pattern, ast.MatchSingleton):
-                found.append(pattern.value)
+                found.append((pattern.value, True))
                 continue
             if not isinstance(pattern, ast.MatchValue):
                 raise self.error(
                     pattern, "this pattern is not in the typed subset", "match on integers, `a | b`, and `_`"
                 )
             value = self.value(pattern.value, state)
-            if not isinstance(value, Known) or (integers and not isinstance(value.value, int)):
-                raise self.error(pattern, "a case is a known integer")
-            found.append(value.value)
+            if not isinstance(value, Known):
+                raise self.error(pattern, "a case is a known value")
+            found.append((value.value, False))
         return found
 
     def _for(self, node: ast.For, state: State) -> list[State]:
@@ -326,11 +345,12 @@ class Walker(Calls):
             raise Refusal("`while ... else` is not in the typed subset")
         changed = [name for name in state.locals if name in assigned_names(node)]
         intervals: dict[object, tuple[int, int]] = {}
+        lost: set[str] = set()
         kept_blocks, kept_counter = len(self.text.blocks), self.text.counter
         kept_returns = len(self.frame.returns)
         kept_lines = len(state.block.lines)
         while True:
-            attempt = self._loop(node, state, changed, intervals)
+            attempt = self._loop(node, state, changed, intervals, lost)
             if attempt is not None:
                 return attempt
             self.text.discard_after(kept_blocks)
@@ -339,15 +359,27 @@ class Walker(Calls):
             del state.block.lines[kept_lines:]
 
     def _loop(
-        self, node: ast.While, before: State, changed: list[str], intervals: dict[object, tuple[int, int]]
+        self,
+        node: ast.While,
+        before: State,
+        changed: list[str],
+        intervals: dict[object, tuple[int, int]],
+        lost: set[str],
     ) -> list[State] | None:
-        """Walk a loop with the given intervals for what it changes; None, with wider intervals, where they do not hold."""
+        """Walk a loop with the given intervals for what it changes.
+
+        Returns: the states behind it; None, with wider intervals or more names in `lost`, where what was assumed does not
+        hold. lost: names whose value cannot be handed from one round to the next.
+        """
         entering = before.fork(before.block)
         header = self.text.block()
         inside = entering.fork(header)
         phis: dict[object, str] = {}
         for key in [*changed, *entering.fields]:
-            initial = entering.locals[key] if isinstance(key, str) else entering.fields[key]
+            initial = _at(entering, key)
+            if key in lost:
+                inside.locals[str(key)] = Unset("changed by this loop, and neither an integer nor a pointer throughout")
+                continue
             held = self._loop_value(key, initial, intervals)
             if held is None:
                 continue
@@ -363,13 +395,14 @@ class Walker(Calls):
         yes, no = self.branch(node.test, inside)
         backs = self.block(node.body, self._one(yes)) + continues
         self.frame.loops.pop()
-        if not self._intervals_hold(backs, phis, intervals):
+        if not self._kinds_hold(entering, backs, changed, phis, lost) or not self._intervals_hold(
+            backs, phis, intervals
+        ):
             return None
         for key, name in phis.items():
             incoming = []
             for end in [entering, *backs]:
-                value = end.locals[key] if isinstance(key, str) else end.fields[key]  # type: ignore[index]
-                incoming.append(f"[ {self._as_held(value, key, intervals, end)}, %{end.block.label} ]")
+                incoming.append(f"[ {self._as_held(_at(end, key), key, intervals, end)}, %{end.block.label} ]")
             header.phis.append(f"  {name} = phi {self._held_type(key, intervals)} {', '.join(incoming)}")
         for end in [entering, *backs]:
             end.block.lines.append(f"  br label %{header.label}")
@@ -398,6 +431,27 @@ class Walker(Calls):
             width = self.virtual[key].width
         return Int(self.text.fresh(), width, lo, hi)
 
+    def _kinds_hold(
+        self, entering: State, backs: list[State], changed: list[str], phis: dict[object, str], lost: set[str]
+    ) -> bool:
+        """Whether each name that the loop changes is of the same kind at its end as before; adds to `lost` where not."""
+        before = len(lost)
+        for name in changed:
+            initial = entering.locals[name]
+            if name in lost or isinstance(initial, Unset):
+                continue
+            for end in backs:
+                value = end.locals[name]
+                if name not in phis:
+                    kept = same(initial, value)
+                elif isinstance(initial, Pointer):
+                    kept = isinstance(value, Pointer) and value.element is initial.element
+                else:
+                    kept = isinstance(value, Int) or known_int(value) is not None
+                if not kept:
+                    lost.add(name)
+        return len(lost) == before
+
     def _intervals_hold(
         self, backs: list[State], phis: dict[object, str], intervals: dict[object, tuple[int, int]]
     ) -> bool:
@@ -407,13 +461,7 @@ class Walker(Calls):
                 continue
             lo, hi = intervals[key]
             for end in backs:
-                value = end.locals[key] if isinstance(key, str) else end.fields[key]  # type: ignore[index]
-                try:
-                    low, high = bounds(value)
-                except Refusal:
-                    raise Refusal(
-                        f"{key} is {describe(value)} at the end of the loop, and was an integer before"
-                    ) from None
+                low, high = bounds(_at(end, key))
                 if low < lo or high > hi:
                     lo, hi = widen(min(lo, low), max(hi, high))
                     held = False
@@ -428,9 +476,7 @@ class Walker(Calls):
         return f"i{width_for(*intervals[key])}"
 
     def _as_held(self, value: Value, key: object, intervals: dict[object, tuple[int, int]], end: State) -> str:
-        if key not in intervals:
-            if not isinstance(value, Pointer):
-                raise Refusal(f"{key} is {describe(value)} at the end of the loop, and was a pointer before")
+        if isinstance(value, Pointer):
             return value.name
         return self.arith.operand(end.block, value, int(self._held_type(key, intervals)[1:]))
 
@@ -444,6 +490,11 @@ class Walker(Calls):
         if not value.value:
             raise Refusal("the assertion does not hold")
         return [state]
+
+
+def _at(state: State, key: object) -> Value:
+    """The value of a local (by name) or a held field (by offset)."""
+    return state.locals[key] if isinstance(key, str) else state.fields[cast("int", key)]
 
 
 _HANDLERS: dict[type[ast.stmt], Callable[[Walker, Any, State], list[State]]] = {
