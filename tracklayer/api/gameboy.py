@@ -28,6 +28,7 @@ from .errors import BusyError, ModelError, StateError
 from .memory import Memory
 from .registers import Registers, fitting
 from .roms import load_cartridge, read_rom
+from .sound import Sound
 
 if TYPE_CHECKING:
     import numpy
@@ -171,6 +172,7 @@ class GameBoy:
         self._memory = Memory(self._gb)
         self._registers = Registers(self._gb.cpu)
         self._sent = bytearray()
+        self._sound = Sound(self._gb, model, SLICE)
         self._running = threading.Lock()
         self._runner = 0
         self._hooks: dict[int, tuple[Hook, ...]] = {}
@@ -179,13 +181,14 @@ class GameBoy:
 
     # ------------------------------------------------------------------ running
 
-    def tick(self, frames: int = 1, render: bool = True) -> bool:
+    def tick(self, frames: int = 1, render: bool = True, sound: bool = False) -> bool:
         """Run to the end of this frame, or of the `frames`-th from here.
 
         A frame is an amount of time: they end at every multiple of 70,224 T-cycles since the start, and a run at the
         first instruction boundary from there on.
         render: whether the last frame's picture is drawn (all are where hooks or regions may look at them). Without, the
         guest runs the same, and `screen` keeps the last one drawn.
+        sound:  whether `sound` is to hold what these frames sound like. The guest runs the same either way.
         Returns: True.
         Errors:  BusyError where the console is running already; whatever a hook or a region's function raises.
         """
@@ -194,12 +197,14 @@ class GameBoy:
         if frames:
             clock = self._gb.clock
             end = (clock.deadline - clock.left - START) // CYCLES_PER_FRAME * CYCLES_PER_FRAME + frames * CYCLES_PER_FRAME
+            if sound:
+                self._sound.forget()
             if frames > LOOKED_AT and render and not self._hooks and not self._gb.host.region_count:
-                self._advance(end - LOOKED_AT * CYCLES_PER_FRAME, False, False)
-            self._advance(end, False, render)
+                self._advance(end - LOOKED_AT * CYCLES_PER_FRAME, False, False, sound)
+            self._advance(end, False, render, sound)
         return True
 
-    def run(self, *, cycles: int, breakpoint: bool = False, render: bool = True) -> bool:
+    def run(self, *, cycles: int, breakpoint: bool = False, render: bool = True, sound: bool = False) -> bool:
         """Run for so many T-cycles, to the first instruction boundary at or after their end.
 
         breakpoint: also stop right after an LD B,B, by which test programs say that they are done.
@@ -208,7 +213,9 @@ class GameBoy:
         """
         if cycles < 0:
             raise ValueError(f"cycles must not be negative: {cycles}")
-        return self._advance(self.cycles + cycles, breakpoint, render)
+        if sound:
+            self._sound.forget()
+        return self._advance(self.cycles + cycles, breakpoint, render, sound)
 
     def run_until_serial(self, text: bytes, *, cycles: int, render: bool = True) -> bool:
         """Run until `text` was sent on the serial port, or so many T-cycles are over. Looks once in each frame.
@@ -220,10 +227,10 @@ class GameBoy:
         while text not in self.serial:
             if self.cycles >= end:
                 return False
-            self._advance(min(end, self.cycles + CYCLES_PER_FRAME), False, render)
+            self._advance(min(end, self.cycles + CYCLES_PER_FRAME), False, render, False)
         return True
 
-    def _advance(self, end: int, breakpoint: bool, render: bool) -> bool:
+    def _advance(self, end: int, breakpoint: bool, render: bool, sound: bool) -> bool:
         """Run to a time. Returns whether an LD B,B ended the run."""
         self._enter()
         try:
@@ -231,10 +238,14 @@ class GameBoy:
             clock, host = gb.clock, gb.host
             host.render = render
             host.watch_breakpoint = breakpoint
+            if sound != self._sound.listening:
+                self._sound.listen(sound)
             end += START
             now = clock.deadline - clock.left
             while now < end:
                 outcome = run(end if end - now < SLICE else now + SLICE)
+                if sound:
+                    self._sound.collect()
                 if outcome & SOMETHING:
                     if outcome & SENT:
                         self._sent += build.take_sent(gb)
@@ -367,6 +378,36 @@ class GameBoy:
         """The shades, row by row, of the last whole picture: 144 * 160 bytes; a copy."""
         return bytearray(build.picture(self._here()))
 
+    @property
+    def sound(self) -> NDArray[numpy.int16]:
+        """What the last `tick` or `run` with `sound=True` sounds like: int16, shape (n, 2), left and right."""
+        return self._sound.mixed()
+
+    @property
+    def sound_channels(self) -> NDArray[numpy.int16]:
+        """The same by channel: int16, shape (4, n, 2); with `separate_channels` off, shape (1, n, 2), all of it."""
+        return self._sound.channels()
+
+    @property
+    def sound_rate(self) -> int:
+        """Samples of sound a second, 4,000 to 384,000; 48,000 if nothing else was asked for. Errors: ValueError."""
+        return self._sound.rate
+
+    @sound_rate.setter
+    def sound_rate(self, rate: int) -> None:
+        self._here()
+        self._sound.rate = rate
+
+    @property
+    def separate_channels(self) -> bool:
+        """Whether sound is made for each channel by itself, which takes longer. `sound` is their sum then."""
+        return self._sound.separate
+
+    @separate_channels.setter
+    def separate_channels(self, separate: bool) -> None:
+        self._here()
+        self._sound.separate = separate
+
     # ------------------------------------------------------------------ buttons
 
     def button(self, name: str, down: bool = True) -> None:
@@ -491,6 +532,7 @@ class GameBoy:
         try:
             build.restore(self._gb, bytes(data))
             self._retired.append(self._engine.changed(self._gb))
+            self._sound.listen(False)
             self._gb.host.passed_time = NEVER
         except ValueError as error:
             raise StateError(str(error)) from None

@@ -12,15 +12,10 @@ from typing import Any
 from tracklayer.cpu.sm83 import unpack_f
 from tracklayer.machine.common.clock import NEVER, reset
 
-from . import ppu, sound
+from . import apu, ppu
 from .cartridge import Cartridge
 from .interrupts import VBLANK
 from .model import Model
-
-SOUND = {
-    0x10: 0x80, 0x11: 0xBF, 0x12: 0xF3, 0x13: 0xFF, 0x14: 0xBF, 0x16: 0x3F, 0x18: 0xFF, 0x19: 0xBF, 0x1A: 0x7F,
-    0x1B: 0xFF, 0x1C: 0x9F, 0x1D: 0xFF, 0x1E: 0xBF, 0x20: 0xFF, 0x23: 0xBF, 0x24: 0x77, 0x25: 0xF3, 0x26: 0xF1,
-}  # fmt: skip
 
 START = 1 << 18
 """What the clock shows when the cartridge starts: more than anything here looks back."""
@@ -53,12 +48,11 @@ def boot(gb: Any, cartridge: Cartridge, model: Model) -> None:
     gb.timer.reload_at = gb.dma.next_start = NEVER
     gb.joypad.select = 0x00
     gb.dma.register = 0xFF
-    for register, value in SOUND.items():
-        gb.sound.registers[register - (sound.FIRST & 0xFF)] = value
     unpack_logo(gb.vram, cartridge.header[0x104:0x134])
     gb.ppu.bgp, gb.ppu.obp0, gb.ppu.obp1 = 0xFC, 0xFF, 0xFF
     start_lcd(gb, model.line * ppu.DOTS_PER_LINE + model.dot)
     gb.interrupts.flags = 1 << VBLANK
+    apu.boot(gb, model.name)
 
 
 def start_lcd(gb: Any, dots: int) -> None:

@@ -19,7 +19,8 @@ from tracklayer.cpu.sm83 import Cpu, between
 from tracklayer.lang import Array, array, struct, typed, u3, u8, u16, u32, u64
 from tracklayer.machine.common.clock import STOP_BREAKPOINT, STOP_ERROR, STOP_LIMIT, Clock
 
-from . import divider, dma, events, joypad, mappers, maps, memory, ppu, registers, serial, timer
+from . import apu, divider, dma, events, joypad, mappers, maps, memory, ppu, registers, serial, timer
+from .apu import Apu
 from .dma import Dma
 from .host import GbHost
 from .interrupts import IE, Interrupts
@@ -28,7 +29,6 @@ from .mappers import MapperRegisters
 from .maps import Banks
 from .ppu import Ppu
 from .serial import Serial
-from .sound import Sound
 from .timer import Timer
 
 HALT_LATENCY = 2
@@ -67,7 +67,7 @@ class GB:
     joypad: Joypad
     dma: Dma
     ppu: Ppu
-    sound: Sound
+    apu: Apu
     mapper: MapperRegisters
     banks: Banks
     hram: Array[u8] = array(0x80)
@@ -177,6 +177,8 @@ class GB:
             else:
                 self.wait()
                 self.run_events()
+        if self.clock.stop:
+            apu.hear(self)
 
     @typed
     def run_events(self) -> None:

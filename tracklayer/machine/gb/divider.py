@@ -1,6 +1,6 @@
 """DIV, FF04: the high byte of the 16-bit divider that everything slow hangs on.
 
-For:     reading it; clearing it, which the timer and the serial clock feel.
+For:     reading it; clearing it, which the timer, the serial clock and the sound chip feel.
 Not for: the divider itself, which is the time since `Timer.origin`.
 Source:  Pan Docs, "Timer and Divider Registers".
 """
@@ -12,10 +12,10 @@ from typing import Protocol
 from tracklayer.lang import typed, u8, u64
 from tracklayer.machine.common.registers import Reg
 
-from . import serial, timer
+from . import apu, serial, timer
 
 
-class Machine(timer.Machine, serial.Machine, Protocol):
+class Machine(apu.Machine, timer.Machine, serial.Machine, Protocol):
     """What the divider reaches of its machine."""
 
 
@@ -36,6 +36,7 @@ def clear(gb: Machine) -> None:
     """The divider is zero now."""
     timer.catch_up(gb)
     serial.catch_up(gb)
+    apu.divider_cleared(gb)
     old_origin = gb.timer.origin
     was_high = timer.line(gb)
     gb.timer.origin = gb.clock.now()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from tracklayer.isa.engine import EngineHost
 from tracklayer.lang import Array, Host, Object, Ptr, array, struct, u1, u8, u16, u32, u64
 
+from .apu import Listener
 from .serial import SentLog
 
 REGIONS = 16
@@ -128,3 +129,4 @@ class GbHost:
     shown: u1
     """Which half of `picture` holds the last complete frame."""
     picture: Picture
+    listener: Listener

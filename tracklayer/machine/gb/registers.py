@@ -12,12 +12,12 @@ from typing import Protocol
 from tracklayer.lang import typed, u8, u16
 from tracklayer.machine.common.registers import Reg
 
-from . import divider, dma, joypad, ppu, serial, sound, timer
+from . import apu, divider, dma, joypad, ppu, serial, timer
 from .interrupts import IE
 from .mappers import Machine as MapperMachine
 
 
-class Machine(ppu.Machine, divider.Machine, joypad.Machine, sound.Machine, dma.Machine, MapperMachine, Protocol):
+class Machine(ppu.Machine, divider.Machine, joypad.Machine, apu.Machine, dma.Machine, MapperMachine, Protocol):
     """The whole Game Boy, as far as its devices are concerned."""
 
 
@@ -81,8 +81,8 @@ def read_io(gb: Machine, address: u16) -> u8:
             if reg.read is None:
                 return 0xFF
             return reg.read(gb) | reg.ones
-    if sound.FIRST <= address < sound.FIRST + sound.COUNT:
-        return sound.read(gb, address)
+    if apu.FIRST <= address < apu.FIRST + apu.COUNT:
+        return apu.read(gb, address)
     return 0xFF
 
 
@@ -96,5 +96,5 @@ def write_io(gb: Machine, address: u16, value: u8) -> None:
             return
     if address == 0xFFFF:
         write_ie(gb, value)
-    elif sound.FIRST <= address < sound.FIRST + sound.COUNT:
-        sound.write(gb, address, value)
+    elif apu.FIRST <= address < apu.FIRST + apu.COUNT:
+        apu.write(gb, address, value)

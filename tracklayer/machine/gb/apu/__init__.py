@@ -1,0 +1,25 @@
+"""The sound chip of the Game Boy: four channels, a sequencer that clocks what shapes them, and what is heard of it.
+
+For:     what the guest can read back, exactly and lazily: nothing here schedules an event. Sound, where it is wanted.
+Not for: files and arrays (api/).
+"""
+
+from .listener import CHARGE_BITS, Listener
+from .port import COUNT, FIRST, Machine, boot, divider_cleared, hear, read, ticks, write
+from .state import CHANNELS, Apu
+
+__all__ = [
+    "CHANNELS",
+    "CHARGE_BITS",
+    "COUNT",
+    "FIRST",
+    "Apu",
+    "Listener",
+    "Machine",
+    "boot",
+    "divider_cleared",
+    "hear",
+    "read",
+    "ticks",
+    "write",
+]

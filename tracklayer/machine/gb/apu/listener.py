@@ -1,0 +1,312 @@
+"""Who hears the chip: a second chip on the same bus, whose output is turned into samples.
+
+For:       playing the channels edge by edge, mixing, and samples at any rate: band-limited, without the constant part.
+Not for:   what the guest can read: that is the first chip's, which never knows whether anybody listens.
+Invariant: the second chip is in the state that the first would be in if it were up to date; `steps` holds the
+           differences between samples that are not made yet. All of it is integers, so every engine hears the same.
+Source:    Pan Docs, "Mixer", "DACs", "Obscure Behavior" (the high-pass filter).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tracklayer.lang import Array, Ptr, array, i16, i32, i64, struct, typed, u1, u8, u32, u64
+
+from . import channels, noise, pulse, registers, sequencer, wave
+from .kernel import PHASES, PHASES_BITS, TAPS, TAPS_BITS, UNIT_BITS, kernel
+from .state import CHANNELS, NOISE, NR30, NR32, NR43, NR50, NR51, PULSES, WAVE, Apu
+
+RATE_BITS = 21
+"""The chip's ticks are 2**21 in a second: ticks times rate is time in samples, with so many bits behind the point."""
+CHARGE_BITS = 20
+VOLUME_BITS = 10
+"""One channel of four, at full volume, swings over 240 / 1024 of the range of a sample."""
+
+
+@struct
+class Listener:
+    """The second chip, and the sound that it makes. A stereo pair is one word: left << 32 plus right, both signed."""
+
+    on: u8
+    separate: u1
+    """Each channel has its own samples."""
+    begun: u1
+    rate: u32
+    """Samples a second."""
+    leak: u32
+    """How much of the signal a sample adds to the high-pass filter's charge, << CHARGE_BITS."""
+    base: u64
+    """The tick that `lead` is the time of."""
+    lead: u64
+    """Time in samples since the first of `steps`, with RATE_BITS behind the point."""
+    capacity: u32
+    """How many samples `steps`, and `samples`, have room for, for each lane."""
+    count: u32
+    """Samples ready."""
+    steps: Ptr[u64]
+    """Pairs: `capacity` + TAPS for each lane. There is a lane for each channel, or one for all."""
+    samples: Ptr[i16]
+    """Left, right, left, ...: `capacity` pairs for each lane."""
+    levels: Array[u64] = array(CHANNELS)
+    """Pairs: what each channel gives now."""
+    sums: Array[u64] = array(CHANNELS)
+    """Pairs, by lane: the last sample before the high-pass filter, << UNIT_BITS."""
+    charges: Array[i64] = array(2 * CHANNELS)
+    """By lane and side: what the high-pass filter takes off, << CHARGE_BITS."""
+    apu: Apu
+
+
+@typed
+def gain(apu: Apu, channel: Any) -> u64:
+    """A pair: by how much NR51 and NR50 amplify the channel, 0 to 8."""
+    panning = apu.registers[NR51]
+    volume = apu.registers[NR50]
+    left = (volume >> 4 & 7) + 1 if panning >> (4 + channel) & 1 else 0
+    right = (volume & 7) + 1 if panning >> channel & 1 else 0
+    return left << 32 | right
+
+
+@typed
+def analog(digital: u8, amplification: u64) -> u64:
+    """A pair: what a DAC makes of four bits. 0 is the highest level. Source: Pan Docs, "DACs"."""
+    return u64((15 - 2 * digital) * amplification)
+
+
+@typed
+def level(apu: Apu, channel: Any) -> u64:
+    """A pair: what the channel gives, when it is up to date. A DAC that is off gives nothing."""
+    if channels.dac(apu, channel):
+        return analog(channels.output(apu, channel), gain(apu, channel))
+    return 0
+
+
+@typed(outline=True)
+def step(listener: Listener, channel: Any, change: u64, at: u64) -> None:
+    """The channel's level changes by a pair, at tick `at`."""
+    position = u64(listener.lead + u64(u64(at - listener.base) * listener.rate))
+    index: u32 = u32(position >> RATE_BITS)
+    if index < listener.capacity:
+        row = (position >> (RATE_BITS - PHASES_BITS) & (PHASES - 1)) << TAPS_BITS
+        if listener.separate:
+            index = u32(index + channel * (listener.capacity + TAPS))
+        shape = kernel()
+        for tap in range(TAPS):
+            listener.steps[index + tap] = u64(listener.steps[index + tap] + u64(change * shape[row + tap]))
+
+
+@typed
+def relevel(listener: Listener, at: u64) -> None:
+    """Something changed at tick `at`, to which all channels are up to date."""
+    for channel in range(CHANNELS):
+        now = level(listener.apu, channel)
+        if now != listener.levels[channel]:
+            step(listener, channel, u64(now - listener.levels[channel]), at)
+            listener.levels[channel] = now
+
+
+@typed(outline=True)
+def play_pulse(listener: Listener, channel: Any, to: u64) -> None:
+    """A square wave's edges."""
+    apu = listener.apu
+    amplification = gain(apu, channel)
+    volume = apu.envelopes[channel].volume & 15
+    if apu.running >> channel & 1 == 0 or volume == 0 or amplification == 0:
+        pulse.advance(apu, channel, to)
+        return
+    own = apu.pulses[channel]
+    low, high = analog(0, amplification), analog(volume, amplification)
+    length = pulse.step_length(own.period)
+    at: u64 = own.step_at
+    place: u8 = own.step
+    was: u8 = own.high
+    if at <= to:
+        while at <= to:
+            place = (place + 1) & 7
+            bit = pulse.duty_bit(apu, channel, place)
+            if bit != was:
+                step(listener, channel, u64(high - low) if bit else u64(low - high), at)
+            was = bit
+            at = u64(at + length)
+        own.step = place
+        own.high = was & 1
+        own.step_at = at
+        own.stepped_at = u64(at - length)
+        listener.levels[channel] = high if was else low
+
+
+@typed(outline=True)
+def play_wave(listener: Listener, to: u64) -> None:
+    """The samples of wave RAM."""
+    apu = listener.apu
+    amplification = gain(apu, WAVE)
+    if not wave.running(apu) or apu.registers[NR32] & 0x60 == 0 or amplification == 0 or apu.registers[NR30] < 0x80:
+        wave.advance(apu, to)
+        return
+    own = apu.wave
+    length = wave.sample_length(own.period)
+    at: u64 = own.fetch_at
+    index: u8 = own.index
+    was: u64 = listener.levels[WAVE]
+    if at <= to:
+        while at <= to:
+            index = (index + 1) & 31
+            buffer = own.ram[index >> 1]
+            now = analog(wave.sample(apu, index, buffer), amplification)
+            if now != was:
+                step(listener, WAVE, u64(now - was), at)
+            was = now
+            at = u64(at + length)
+        own.index = index
+        own.buffer = own.ram[index >> 1 & 15]
+        own.fetch_at = at
+        own.fetched_at = u64(at - length)
+        listener.levels[WAVE] = was
+
+
+@typed(outline=True)
+def play_noise(listener: Listener, to: u64) -> None:
+    """The shift register's bit, clock by clock; the counts that clock nothing are taken together."""
+    apu = listener.apu
+    own = apu.noise
+    amplification = gain(apu, NOISE)
+    volume = apu.envelopes[NOISE].volume & 15
+    nr43 = apu.registers[NR43]
+    bit = nr43 >> 4
+    if apu.running >> NOISE & 1 and volume > 0 and amplification > 0 and bit < 14:
+        low, high = analog(0, amplification), analog(volume, amplification)
+        length = noise.count_length(nr43)
+        half = 1 << bit
+        round_trip = u64(length) << (bit + 1)
+        counts = (half - own.counter - 1) & (half << 1) - 1
+        at: u64 = u64(own.count_at + u64(counts) * length)
+        if at <= to:
+            lfsr = own.lfsr
+            while at <= to:
+                was = lfsr & 1
+                lfsr = noise.shifted(lfsr, nr43 & 8)
+                if lfsr & 1 != was:
+                    step(listener, NOISE, u64(low - high) if was else u64(high - low), at)
+                at = u64(at + round_trip)
+            listener.levels[NOISE] = high if lfsr & 1 else low
+            noise.count(apu, to)
+            own.lfsr = lfsr
+            return
+    noise.advance(apu, to)
+
+
+@typed
+def play_channels(listener: Listener, to: u64) -> None:
+    """All edges up to tick `to`, where nothing else happens until then."""
+    for channel in PULSES:
+        play_pulse(listener, channel, to)
+    play_wave(listener, to)
+    play_noise(listener, to)
+
+
+@typed(outline=True)
+def play(listener: Listener, to: u64) -> None:
+    """Everything up to tick `to`."""
+    apu = listener.apu
+    if not listener.begun:
+        begin(listener)
+    while min(apu.edge_at, apu.sweep.due) <= to:
+        at = min(apu.edge_at, apu.sweep.due)
+        play_channels(listener, at)
+        sequencer.next_event(apu)
+        relevel(listener, at)
+    play_channels(listener, to)
+
+
+@typed
+def begin(listener: Listener) -> None:
+    """The second chip was just made a copy of the first. Wherever its levels stand counts as silence."""
+    apu = listener.apu
+    sequencer.catch_up(apu, listener.base)
+    for channel in range(CHANNELS):
+        channels.advance(apu, channel, listener.base)
+        listener.levels[channel] = level(apu, channel)
+        listener.sums[channel] = 0
+    for channel in range(CHANNELS):
+        lane = channel if listener.separate else 0
+        listener.sums[lane] = u64(listener.sums[lane] + u64(listener.levels[channel] << UNIT_BITS))
+    for lane in range(CHANNELS):
+        listener.charges[2 * lane] = i64(left(listener.sums[lane]) << CHARGE_BITS)
+        listener.charges[2 * lane + 1] = i64(right(listener.sums[lane]) << CHARGE_BITS)
+    listener.begun = 1
+
+
+@typed
+def right(pair: u64) -> i32:
+    """The right half of a pair."""
+    return i32(pair)
+
+
+@typed
+def left(pair: u64) -> i32:
+    """The left half of a pair."""
+    return i32(u64(pair - right(pair)) >> 32)
+
+
+@typed(outline=True)
+def write(listener: Listener, index: u8, value: u8, now: u64, end: u64) -> None:
+    """The CPU writes a register."""
+    play(listener, now)
+    registers.write(listener.apu, index, value, now, end)
+    relevel(listener, now)
+
+
+@typed(outline=True)
+def divider_cleared(listener: Listener, now: u64) -> None:
+    """The divider is zero now."""
+    play(listener, now)
+    sequencer.divider_cleared(listener.apu, now)
+    relevel(listener, now)
+
+
+@typed(outline=True)
+def finish(listener: Listener, now: u64) -> None:
+    """Make the samples up to tick `now`. Where nobody fetched the ones before in time, they are lost."""
+    play(listener, now)
+    total = u64(listener.lead + u64(u64(now - listener.base) * listener.rate))
+    listener.base = now
+    listener.lead = total & ((1 << RATE_BITS) - 1)
+    made = u32(min(total >> RATE_BITS, listener.capacity))
+    if made > 0:
+        if listener.count + made > listener.capacity:
+            listener.count = 0
+        for lane in range(CHANNELS):
+            if lane == 0 or listener.separate:
+                mix(listener, lane, made)
+        listener.count += made
+
+
+@typed(outline=True)
+def mix(listener: Listener, lane: Any, made: u32) -> None:
+    """So many samples of a lane: the sum of all differences, less what the high-pass filter takes off."""
+    at: u32 = u32(lane * (listener.capacity + TAPS))
+    to: u32 = u32(2 * (lane * listener.capacity + listener.count))
+    total: u64 = listener.sums[lane]
+    charge_left: i64 = listener.charges[2 * lane]
+    charge_right: i64 = listener.charges[2 * lane + 1]
+    left_over: u32 = made
+    while left_over > 0:
+        total = u64(total + listener.steps[at])
+        listener.steps[at] = 0
+        out_left = i32(left(total) - (charge_left >> CHARGE_BITS))
+        out_right = i32(right(total) - (charge_right >> CHARGE_BITS))
+        charge_left = i64(charge_left + out_left * listener.leak)
+        charge_right = i64(charge_right + out_right * listener.leak)
+        listener.samples[to] = max(-32768, min(32767, out_left >> VOLUME_BITS))
+        listener.samples[to + 1] = max(-32768, min(32767, out_right >> VOLUME_BITS))
+        at = u32(at + 1)
+        to = u32(to + 2)
+        left_over = u32(left_over - 1)
+    listener.sums[lane] = total
+    listener.charges[2 * lane] = charge_left
+    listener.charges[2 * lane + 1] = charge_right
+    first = u32(lane * (listener.capacity + TAPS))
+    for tap in range(TAPS):
+        kept = listener.steps[at + tap]
+        listener.steps[at + tap] = 0
+        listener.steps[first + tap] = kept

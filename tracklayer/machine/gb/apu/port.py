@@ -1,0 +1,109 @@
+"""Where the sound chip meets its console: addresses, and time.
+
+For:     reads and writes of FF10 to FF3F, the divider being cleared, the state that a boot ROM leaves; who listens.
+Not for: what the registers do (registers.py).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tracklayer.lang import typed, u8, u16, u64
+from tracklayer.machine.common.clock import NEVER, Clock
+
+from . import listener, registers, sequencer
+from .state import CGB_E, DMG, REGISTERS, Apu
+
+if TYPE_CHECKING:
+    from ..host import GbHost
+
+FIRST = 0xFF10
+COUNT = REGISTERS
+
+
+class Machine(Protocol):
+    """What the sound chip reaches of its machine."""
+
+    host: GbHost
+    clock: Clock
+    apu: Apu
+
+
+@typed
+def ticks(gb: Machine) -> u64:
+    """The sound chip's time now. The one place where T-cycles become its ticks."""
+    return gb.clock.now() >> 1
+
+
+@typed
+def cycle(gb: Machine) -> u8:
+    """The chip's ticks in an M-cycle."""
+    return 2
+
+
+@typed
+def read(gb: Machine, address: u16) -> u8:
+    """A register FF10-FF3F as the CPU sees it."""
+    return registers.read(gb.apu, (address - FIRST) & 0x3F, ticks(gb))
+
+
+@typed
+def write(gb: Machine, address: u16, value: u8) -> None:
+    """The CPU writes FF10-FF3F."""
+    now = ticks(gb)
+    end = u64(now + cycle(gb))
+    registers.write(gb.apu, (address - FIRST) & 0x3F, value, now, end)
+    if gb.host.listener.on:
+        listener.write(gb.host.listener, (address - FIRST) & 0x3F, value, now, end)
+
+
+@typed
+def divider_cleared(gb: Machine) -> None:
+    """The divider is zero now: the sequencer's clock comes from it."""
+    now = ticks(gb)
+    sequencer.catch_up(gb.apu, now)
+    sequencer.divider_cleared(gb.apu, now)
+    if gb.host.listener.on:
+        listener.divider_cleared(gb.host.listener, now)
+
+
+@typed
+def hear(gb: Machine) -> None:
+    """The engine is about to return: whoever listens gets the sound up to now."""
+    if gb.host.listener.on:
+        listener.finish(gb.host.listener, ticks(gb))
+
+
+BOOT = {0x11: 0x80, 0x12: 0xF3, 0x13: 0xC1, 0x14: 0x87, 0x24: 0x77, 0x25: 0xF3}
+"""What a boot ROM wrote last; the rest stands as power left it. Its second note sounds on, at volume 0."""
+
+REVISIONS = {
+    #             chip   steps of the sequencer
+    "dmg":       (DMG,   1),
+    "cgb":       (CGB_E, 1),
+}  # fmt: skip
+"""By model: the chip, and how far its sequencer is when the cartridge starts.
+
+DMG: the boot ROM turns power on after clearing VRAM, which takes 28 steps' time of the divider to within a few cycles,
+and ends when the divider, counted from the start, has stepped 5 times modulo 8: 5 - 28 = 1 modulo 8.
+UNVERIFIED (CGB): no test known.
+"""
+
+
+def boot(gb: Any, model: str) -> None:
+    """The chip as a boot ROM leaves it. The clock must show the time of the cartridge's first instruction."""
+    apu = gb.apu
+    now = ticks(gb)
+    apu.revision, steps = REVISIONS[model]
+    apu.origin = gb.timer.origin >> 1
+    apu.sweep.due = NEVER
+    apu.power = 1
+    sequencer.power_on(apu, now, now)
+    apu.powered_at, apu.skip, apu.steps = 0, 0, steps
+    for register, value in BOOT.items():
+        apu.registers[register - (FIRST & 0xFF)] = value
+    apu.running = 1
+    apu.pulses[0].period = 0x7C1
+    apu.pulses[0].step_at = now
+    apu.envelopes[0].ended = 1
+    apu.lengths[0].left = 64
