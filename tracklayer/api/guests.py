@@ -27,6 +27,7 @@ class Sm83Guest(Guest):
 
     pinned = ("clock.left", "cpu.pc", "cpu.a", "cpu.fz", "cpu.fh", "cpu.fc", "cpu.bc", "cpu.de", "cpu.hl", "cpu.sp")
     cached = ("cpu.fn",)
+    volatile = ("cpu.fz", "cpu.fn", "cpu.fh", "cpu.fc")
     opcodes = 256
     handlers = 512
     pc = "cpu.pc"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +111,7 @@ def _compile(
     helping = backend.helper()
     try:
         jobs: list[backend.Job] = []
+        uses: Mapping[int, Any] = {}
         engine_jobs = 0
         if found[0] is None:
             from ..compiler import program as program_module
@@ -130,7 +131,9 @@ def _compile(
         if len(found) > 1 and found[1] is None:
             from .stencils import StencilCompiler
 
-            jobs.append(backend.Job(StencilCompiler(guest).build().render()))
+            stencils = StencilCompiler(guest)
+            uses = stencils.uses
+            jobs.append(backend.Job(stencils.build().render()))
         finished = 0
 
         def done() -> None:
@@ -152,7 +155,7 @@ def _compile(
         from ..native.loader import parse
         from .tables import pack_tables
 
-        result[1] = pack_tables(guest, parse(objects[-1]))
+        result[1] = pack_tables(guest, parse(objects[-1]), uses)
     for name, before, data in zip(names, found, result, strict=True):
         if before is None and data is not None:
             cache.keep(name, SOURCES, data)

@@ -14,6 +14,7 @@ class Guest:
 
     context:  the root struct. pinned: paths of the fields that travel in registers (at most ten). cached: scalar fields
               that are held in registers within one instruction.
+    volatile: paths of fields that most instructions write and few read (flags); translated code leaves out what nobody reads.
     opcodes:  how many first opcodes there are; handlers: how many handlers in all (opcodes behind a prefix come after).
     pc, left: paths of the program counter and of the time left until the next boundary; both are pinned.
     engine_path, host_path: of the EngineHost and of the `lang.Host` in the context.
@@ -24,6 +25,7 @@ class Guest:
     context: type[Any]
     pinned: tuple[str, ...]
     cached: tuple[str, ...] = ()
+    volatile: tuple[str, ...] = ()
     opcodes: int
     handlers: int
     pc: str

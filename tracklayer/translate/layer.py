@@ -236,7 +236,6 @@ def lay(context: Any, guest: Any, cache: Ptr[Cache], offset: u64, pc: u16, numbe
     at: u16 = pc
     cycles: u32 = 0
     budget: u32 = 0
-    size: u32 = stencils[guest.handlers + HEAD].size
     flow: u8 = FALLS
     while count < MOST:
         if guest.window(at) != window or untouchable(context, guest, cache[0].own, at):
@@ -255,7 +254,6 @@ def lay(context: Any, guest: Any, cache: Ptr[Cache], offset: u64, pc: u16, numbe
         it.opcodes[count] = index
         budget = cycles
         cycles = u32(cycles + stencils[index].cycles)
-        size = u32(size + stencils[index].size)
         flow = stencils[index].flow
         count = u6(count + 1)
         at = u16(at + stencils[index].length)
@@ -265,6 +263,7 @@ def lay(context: Any, guest: Any, cache: Ptr[Cache], offset: u64, pc: u16, numbe
         publish(pointer_at(u64(address_of(cache[0].slots) + 8 * number), u64), it.short)
         return it.short
     start = cache[0].next
+    size = leave_out(context, guest, it, count)
     if flow != LEAVES:
         size = u32(size + stencils[guest.handlers + ON].size)
     stubs = u64(start + size + 8)  # copying goes by eight bytes, and may reach into what follows
@@ -303,6 +302,33 @@ def lay(context: Any, guest: Any, cache: Ptr[Cache], offset: u64, pc: u16, numbe
         guest.watch(context, pc, u16(at - 1))
     publish(pointer_at(u64(address_of(cache[0].slots) + 8 * number), u64), start)
     return start
+
+
+@typed
+def leave_out(context: Any, guest: Any, it: Translator, count: u6) -> u32:
+    """Take bare stencils where the volatile fields that an instruction writes are written again before anybody can read them.
+
+    Somebody can wherever translated code may be left: at instructions that are not pure, and at the end.
+    Returns: the bytes of the block's instructions and its head.
+    """
+    stencils = it.table[0].stencils
+    size: u32 = stencils[guest.handlers + HEAD].size
+    live: u8 = 0xFF
+    left: u6 = count
+    while left > 0:
+        left = u6(left - 1)
+        index: u16 = it.opcodes[left]
+        if stencils[index].pure:
+            writes = stencils[index].writes
+            reads = stencils[index].reads
+            if writes & live == 0 and stencils[index].bare != 0:
+                index = stencils[index].bare
+                it.opcodes[left] = index
+            live = (live & ~writes) | reads
+        else:
+            live = 0xFF
+        size = u32(size + stencils[index].size)
+    return size
 
 
 @typed

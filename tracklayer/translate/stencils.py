@@ -12,18 +12,19 @@ is written again with the same values.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from ..compiler.intrinsics import CONTROL, transfer
 from ..compiler.program import Program
 from ..compiler.state import State
 from ..compiler.statements import Walker
-from ..compiler.values import Int, Known, Pointer, Value, known_int
+from ..compiler.values import Int, Known, Pointer, Value, known_int, same
 from ..isa.engine import JUMPS
 from ..lang import PtrType, go, typed, u8, u64
 from .guest import Guest
 from .interpreter import convention_of
-from .structs import ABSOLUTE, BYTE, NO_OPERAND, RELATIVE, WORD
+from .structs import ABSOLUTE, BYTE, FALLS, NO_OPERAND, RELATIVE, WORD
 from .tables import HOLES
 
 # ------------------------------------------------------------------------------------------------ typed text
@@ -124,6 +125,19 @@ def operand_hole(guest: Any, index: Any) -> Any:
 # ------------------------------------------------------------------------------------------------ compiling
 
 
+class Use:
+    """What a stencil does with the guest's volatile fields, by bit.
+
+    always: written on every way to the next instruction; None while no such way was seen. cold: it may leave to the interpreter.
+    """
+
+    def __init__(self) -> None:
+        self.reads = 0
+        self.always: int | None = None
+        self.cold = False
+        self.pure = False
+
+
 class StencilCompiler:
     """Compiles all stencils of a guest."""
 
@@ -131,6 +145,14 @@ class StencilCompiler:
         self.guest = guest
         convention = convention_of(guest)
         self.pc = next(field for field in convention.pinned if field.path == guest.pc)
+        self.pinned = convention.pinned
+        self.volatile = [
+            field for path in guest.volatile for field in convention.by_offset.values() if field.path == path
+        ]
+        self.uses: dict[int, Use] = {}
+        self.use = Use()
+        self.bare = False
+        self.entry: dict[int, Value] = {}
         self.program = Program(
             convention,
             {**CONTROL, went: self._went, hole: self._hole, leave: self._leave, hole_pointer: self._hole_pointer,
@@ -146,17 +168,47 @@ class StencilCompiler:
             self.program.declare(f"declare hidden preserve_nonecc void @{name}({parameters})")
 
     def build(self) -> Program:
-        """The program: `op.N` for each handler that can be translated, `head`, `stub`, `on`."""
+        """The program: `op.N` for each handler that can be translated, `bare.N` for some, `head`, `stub`, `on`."""
         for index in range(self.guest.handlers):
             described = self.guest.describe(index)
-            if described is not None:
-                self.program.handler(
-                    f"op.{index}", stencil, {"guest": self.guest, "index": index, "ends": described.ends}, split=self.guest.pc,
-                    prepare=self._begin, attributes="optsize",
-                )  # fmt: skip
+            if described is None:
+                continue
+            self.use = Use()
+            self._compile(f"op.{index}", index, described.ends)
+            self.use.reads = self._reads()
+            self.uses[index] = self.use
+            if described.flow == FALLS and not described.ends and not self.use.cold:
+                self.use.pure = True
+                if self.use.always:
+                    self.bare = True
+                    self._compile(f"bare.{index}", index, False)
+                    self.bare = False
         for function in (head, stub, on):
             self.program.handler(function.__name__, function, {"guest": self.guest}, attributes="optsize")
         return self.program
+
+    def _compile(self, name: str, index: int, ends: bool) -> None:
+        known = {"guest": self.guest, "index": index, "ends": ends}
+        self.program.handler(name, stencil, known, split=self.guest.pc, prepare=self._begin, attributes="optsize")
+
+    def _reads(self) -> int:
+        """Which volatile fields the handler that was compiled last reads, by bit: those it does more with than hand them on."""
+        found = 0
+        lines = self.program.module.functions[-1].text.splitlines()[1:]
+        for bit, field in enumerate(self.volatile):
+            entry = self.entry[field.offset]
+            name = entry.name if isinstance(entry, Int) else ""
+            token = re.compile(re.escape(name) + r"(?![\w.])")
+            for line in lines:
+                if not token.search(line) or line.startswith(f"  {name} = "):
+                    continue
+                if line.startswith("  musttail"):
+                    handed = line[line.rindex("(") + 1 : line.rindex(")")].split(", ")
+                    place = [f.offset for f in self.pinned].index(field.offset) + 1 if field in self.pinned else -1
+                    if not any(token.search(a) for at, a in enumerate(handed) if at != place):
+                        continue
+                found |= 1 << bit
+        return found
 
     def _value(self, walker: Walker, name: str) -> Int:
         below = HOLES[name][1]
@@ -173,6 +225,7 @@ class StencilCompiler:
     def _begin(self, walker: Walker, state: State) -> None:
         state.fields[self.pc.offset] = self._value(walker, "hole.next")
         walker.entry_fields = dict(state.fields)
+        self.entry = walker.entry_fields
 
     def _went(self, walker: Walker, state: State, context: Value, guest: Value) -> Value:
         value = state.fields[self.pc.offset]
@@ -200,10 +253,24 @@ class StencilCompiler:
     def _leave(self, walker: Walker, state: State, context: Value, name: Value) -> None:
         assert isinstance(name, Known)
         state.fields[self.pc.offset] = Int("poison", self.pc.width, 0, self.pc.kind.hi)
+        if name.value == "hole.continue" and walker.entry_fields:
+            self._note_writes(state)
         transfer(walker, state, f"@{name.value}")
+
+    def _note_writes(self, state: State) -> None:
+        """Which volatile fields were written on this way out; a bare stencil hands on anything in their place."""
+        written = 0
+        for bit, field in enumerate(self.volatile):
+            if not same(state.fields[field.offset], self.entry[field.offset]):
+                written |= 1 << bit
+                if self.bare:
+                    state.fields[field.offset] = Int("poison", field.width, 0, field.kind.hi)
+                    state.dirty.discard(field.offset)
+        self.use.always = written if self.use.always is None else self.use.always & written
 
     def _cold(self, walker: Walker, state: State) -> None:
         """The slow side: to the interpreter, with everything as it was."""
+        self.use.cold = True
         state.fields = dict(walker.entry_fields)
         state.fields[self.pc.offset] = Int("poison", self.pc.width, 0, self.pc.kind.hi)
         state.dirty.clear()

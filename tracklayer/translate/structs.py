@@ -47,11 +47,18 @@ class Stencil:
     target: u16
     has_target: u8
     has_stub: u8
+    pure: u8
+    """It only changes registers, and falls through."""
+    reads: u8
+    writes: u8
+    """Of the guest's volatile fields, by bit: which the instruction reads, and which it writes whatever happens."""
+    bare: u16
+    """The stencil of the same instruction that leaves out the volatile fields it writes; 0 where there is none."""
 
 
 @struct
 class StencilTable:
-    """All stencils of a guest. After the opcodes' come `head`, `stub` and `on`."""
+    """All stencils of a guest. After the opcodes' come `head`, `stub` and `on`, then the bare ones."""
 
     stencils: Ptr[Stencil]
     holes: Ptr[Hole]

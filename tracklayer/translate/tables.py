@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..lang import storage
@@ -34,6 +34,7 @@ from .structs import (
 
 if TYPE_CHECKING:
     from ..native.loader import ObjectFile
+    from .stencils import Use
 
 HOLES = {
     #  symbol          kind      values below
@@ -70,10 +71,12 @@ class Tables:
         self.table.pool = ctypes.cast(parts[2], ctypes.POINTER(ctypes.c_uint8))
 
 
-def pack_tables(guest: type[Guest], file: ObjectFile) -> bytes:
-    """The stencils in a compiled object, for `Tables`."""
+def pack_tables(guest: type[Guest], file: ObjectFile, uses: Mapping[int, Use]) -> bytes:
+    """The stencils in a compiled object, for `Tables`. uses: what each instruction does with volatile fields."""
     functions = file.functions()
     names = [f"op.{index}" for index in range(guest.handlers)] + ["head", "stub", "on"]
+    bare = [index for index in range(guest.handlers) if f"bare.{index}" in functions]
+    names += [f"bare.{index}" for index in bare]
     pool = bytearray()
     holes: list[tuple[int, int, int, int, int]] = []
     stencils: Any = (storage(Stencil) * len(names))()
@@ -88,12 +91,16 @@ def pack_tables(guest: type[Guest], file: ObjectFile) -> bytes:
         entry.first_hole, entry.holes = len(holes), len(relocations)
         holes += [_hole_of(relocation, name) for relocation in relocations]
         pool += code + bytes(-len(code) % 8 + 8)
-        described = guest.describe(number) if number < guest.handlers else None
+        opcode = number if number < guest.handlers else int(name[5:]) if name.startswith("bare.") else -1
+        described = guest.describe(opcode) if opcode >= 0 else None
         if described is not None:
             entry.length, entry.cycles, entry.tail, entry.flow = described[:4]
             entry.target = described.target or 0
             entry.has_target = described.target is not None or described.tail in (RELATIVE, ABSOLUTE)
             entry.has_stub = any(relocation.symbol == "hole.interpret" for relocation in relocations)
+            use = uses[opcode]
+            entry.pure, entry.reads, entry.writes = use.pure, use.reads, use.always or 0
+            entry.bare = guest.handlers + 3 + bare.index(opcode) if opcode in bare and number == opcode else 0
     table: Any = (storage(Hole) * max(1, len(holes)))()
     for one, (at, kind, size, relative, addend) in zip(table, holes, strict=False):
         one.at, one.kind, one.size, one.relative, one.addend = at, kind, size, relative, addend
