@@ -101,6 +101,8 @@ def plain_mode3_end(gb: Machine) -> u16:
     if window_on_line(gb):
         end = u16(end + WINDOW_DOTS)
         window_x = gb.ppu.wx
+        if window_x == 0 and fine > 0:
+            end = u16(end + 1)
     if gb.ppu.lcdc & OBJ_ENABLE:
         last_tile: u16 = 0x1FF
         index: u8 = 0

@@ -30,18 +30,27 @@ from .state import (
     Machine,
 )  # fmt: skip
 
-FIRST_DOT = 79
+FIRST_DOT = 80
 """The first dot of the first fetch."""
-LAST_PX = WIDTH + 8
+LAST_PX = WIDTH + 7
+"""Mode 3 ends when the last pixel is about to be shifted out."""
+LAST_DOT = DOTS_PER_LINE - 4
+"""Mode 3 ends here at the latest, whatever was done to it."""
 TAIL_DOTS = 2
-"""How long after mode 3's end the palettes still see pixels."""
+"""How long after that a palette still sees pixels."""
 FETCH_DOTS = 6
 """A tile's fetch: two dots each for its number, its low and its high bits."""
-FIRST = 0x40
-"""Marks the line's first pixel in `out`."""
 OBJECT_DOTS = 6
+OBJECT_LOW = 4
+"""The dot of an object's fetch at whose begin its low bits are there. The high bits are there when it is over."""
 OBJECT_WAITS = 5
 """An object's fetch begins when the tile's has done so many dots."""
+SHOWN = 0x80
+"""Set in `out` and `mixed` where there is a pixel."""
+FIRST = 0x40
+"""Set in `out` for the line's first pixel."""
+MIRRORED = tuple(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+"""Each byte with its bits in the opposite order."""
 
 
 @typed
@@ -57,58 +66,67 @@ def begin(gb: Machine) -> None:
     pipe.scrolled = 0
     pipe.window = 0
     pipe.window_drawn = 0
+    pipe.insert = 0
     pipe.object = 0
-    pipe.stall = 0
+    pipe.object_dot = 0
     pipe.obj_low = 0
     pipe.obj_high = 0
     pipe.out = 0
-    pipe.mixed = 0
     pipe.out_x = 0
 
 
 @typed(outline=True)
 def run_until(gb: Machine, dot: u16) -> None:
-    """Do every dot before `dot`. With the last pixel shifted out mode 3 is over; palettes see it two dots later."""
-    while gb.ppu.pipe.dot < dot and (gb.ppu.pipe.done == 0 or gb.ppu.pipe.out != 0 or gb.ppu.pipe.mixed != 0):
+    """Do every dot before `dot`. When the last pixel is shifted out mode 3 is over; the palettes see it later."""
+    while gb.ppu.pipe.dot < dot and (gb.ppu.pipe.px <= LAST_PX or gb.ppu.pipe.out != 0):
         put_pixel(gb)
         if gb.ppu.pipe.done == 0:
             tick(gb)
+        elif gb.ppu.pipe.px <= LAST_PX:
+            if gb.ppu.pipe.object_dot > 0:
+                fetch_object(gb)
+            shift_pixel(gb)
         gb.ppu.pipe.dot += 1
-        if gb.ppu.pipe.done == 0 and (gb.ppu.pipe.px >= LAST_PX or gb.ppu.pipe.dot >= DOTS_PER_LINE - 4):
-            gb.ppu.pipe.done = 1
-            gb.ppu.mode3_end = gb.ppu.pipe.dot
 
 
 @typed
 def soonest_end(gb: Machine) -> u16:
     """The dot before which mode 3 cannot end: every pixel takes at least one."""
-    return u16(gb.ppu.pipe.dot + LAST_PX - min(gb.ppu.pipe.px, LAST_PX))
+    return u16(gb.ppu.pipe.dot + LAST_PX - min(gb.ppu.pipe.px, LAST_PX - 1))
 
 
 @typed
 def tick(gb: Machine) -> None:
     """One dot of fetching and shifting."""
     pipe = gb.ppu.pipe
-    if pipe.stall > 0:
-        pipe.stall -= 1
-        if pipe.stall == 0:
-            fetch_object(gb)
-    elif pipe.count > 0:
+    if gb.ppu.lcdc & WINDOW_ENABLE == 0:
+        pipe.window = 0
+    if pipe.object_dot > 0:
+        fetch_object(gb)
+    if pipe.object_dot == 0 and pipe.count > 0:
         if object_here(gb):
             if pipe.fetch >= OBJECT_WAITS:
-                pipe.stall = OBJECT_DOTS - 1
+                pipe.object_dot = 1
         else:
             shift_pixel(gb)
     fetch_dot(gb)
-    if pipe.count == 0 and pipe.fetch >= FETCH_DOTS:
-        if pipe.fetch == FETCH_DOTS:
-            pipe.next_high = gb.vram[tile_address(gb) + 1]
+    if pipe.count == 0 and FETCH_DOTS <= pipe.fetch < 0x80:
         pipe.low = pipe.next_low
         pipe.high = pipe.next_high
         pipe.count = 8
         pipe.fetch = 0
         if pipe.window:
             pipe.window_tile = (pipe.window_tile + 1) & 31
+    if pipe.dot >= LAST_DOT:
+        pipe.px = LAST_PX
+        pipe.done = 1
+    elif pipe.px == LAST_PX and pipe.count > 0:
+        if pipe.object_dot == 0:
+            pipe.done = not object_here(gb)
+        elif pipe.object_dot == OBJECT_DOTS:
+            pipe.done = not object_begins(gb, u8(pipe.object + 1))
+    if pipe.done:
+        gb.ppu.mode3_end = u16(pipe.dot + 1)
 
 
 @typed
@@ -117,9 +135,15 @@ def object_here(gb: Machine) -> bool:
     pipe = gb.ppu.pipe
     while pipe.object < gb.ppu.object_count and gb.ppu.objects[pipe.object & 15] >> 8 < pipe.px:
         pipe.object += 1
-    if gb.ppu.lcdc & OBJ_ENABLE == 0 or pipe.object >= gb.ppu.object_count:
+    return object_begins(gb, pipe.object)
+
+
+@typed
+def object_begins(gb: Machine, index: u8) -> bool:
+    """Whether the line has such an object, and it begins at this pixel."""
+    if gb.ppu.lcdc & OBJ_ENABLE == 0 or index >= gb.ppu.object_count:
         return False
-    return gb.ppu.objects[pipe.object & 15] >> 8 == pipe.px
+    return gb.ppu.objects[index & 15] >> 8 == gb.ppu.pipe.px
 
 
 @typed
@@ -130,55 +154,64 @@ def shift_pixel(gb: Machine) -> None:
         pipe.scrolled = 1
     if pipe.scrolled:
         if pipe.px >= 8:
-            colour = pipe.low >> 7 | pipe.high >> 7 << 1
+            colour = 0 if pipe.insert else pipe.low >> 7 | pipe.high >> 7 << 1
             obj = pipe.obj_low >> 7 | pipe.obj_high >> 7 << 1
-            marks = pipe.obj_palette >> 7 | pipe.obj_behind >> 7 << 1
-            pipe.out = 0x80 | marks << 4 | obj << 2 | colour
-            if pipe.px == 8:
-                pipe.out |= FIRST
+            pixel = pipe.obj_behind >> 7 << 5 | pipe.obj_palette >> 7 << 4 | obj << 2 | colour
+            pipe.out = FIRST | pixel if pipe.px == 8 else mix(gb, pixel)
         pipe.obj_low = pipe.obj_low << 1
         pipe.obj_high = pipe.obj_high << 1
         pipe.obj_palette = pipe.obj_palette << 1
         pipe.obj_behind = pipe.obj_behind << 1
-    pipe.low = pipe.low << 1
-    pipe.high = pipe.high << 1
-    pipe.count -= 1
+    if pipe.insert:
+        pipe.insert = 0
+    else:
+        pipe.low = pipe.low << 1
+        pipe.high = pipe.high << 1
+        pipe.count -= 1
     if pipe.scrolled:
-        if window_here(gb):
-            pipe.window = 1
-            pipe.window_drawn = 1
-            pipe.window_tile = 0
-            pipe.count = 0
-            pipe.fetch = 0xFF
+        if pipe.px < LAST_PX and window_here(gb):
+            begin_window(gb)
         pipe.px += 1
 
 
 @typed
+def begin_window(gb: Machine) -> None:
+    """WX was matched: the window's first tile is fetched, and nothing shifted until it is there.
+
+    If the window is there already, and a tile just at its end, a pixel of colour 0 slips in instead.
+    Source: Pan Docs, "The Window" (pixel FIFO).  Proof: mealybug-tearoom m3_wx_4_change.
+    """
+    pipe = gb.ppu.pipe
+    if pipe.window:
+        pipe.insert = pipe.count == 0
+    else:
+        pipe.window = 1
+        pipe.window_drawn = 1
+        pipe.window_tile = 0
+        pipe.count = 0
+        pipe.fetch = 0xFF
+        if pipe.px == 0 and gb.ppu.scx & 7 != 0:
+            pipe.fetch = 0xFE  # one dot more. Proof: mealybug-tearoom m3_window_timing_wx_0
+
+
+@typed
 def window_here(gb: Machine) -> bool:
-    """Whether the window begins behind this pixel."""
-    if gb.ppu.window_reached == 0 or gb.ppu.lcdc & WINDOW_ENABLE == 0 or gb.ppu.pipe.window != 0:
+    """Whether WX is matched at this pixel."""
+    if gb.ppu.window_reached == 0 or gb.ppu.lcdc & WINDOW_ENABLE == 0:
         return False
     return gb.ppu.pipe.px == gb.ppu.wx
 
 
 @typed
 def put_pixel(gb: Machine) -> None:
-    """Two stages behind the shift registers: LCDC decides between background and object, a dot later a palette looks.
+    """One dot after a pixel is shifted out a palette looks at it.
 
-    The line's first pixel comes a little late: LCDC decides only when the palette looks.
+    Between background and object LCDC decides at once; for the line's first pixel, which comes a little late, only now.
     """
-    pipe = gb.ppu.pipe
-    if pipe.first:
-        put_shade(gb, mix(gb, pipe.first))
-    elif pipe.mixed:
-        put_shade(gb, pipe.mixed)
-    pipe.first = 0
-    pipe.mixed = 0
-    if pipe.out & FIRST:
-        pipe.first = pipe.out
-    else:
-        pipe.mixed = mix(gb, pipe.out)
-    pipe.out = 0
+    out = gb.ppu.pipe.out
+    if out:
+        gb.ppu.pipe.out = 0
+        put_shade(gb, mix(gb, out & 0x3F) if out & FIRST and out & SHOWN == 0 else out)
 
 
 @typed
@@ -198,14 +231,12 @@ def put_shade(gb: Machine, mixed: u8) -> None:
 
 @typed
 def mix(gb: Machine, out: u8) -> u8:
-    """The pixel that wins: its colour, with 10 where it is an object's, 20 where that uses OBP1. 0: there is none."""
-    if out == 0:
-        return 0
+    """The pixel that wins: its colour, with 10 where it is an object's, 20 where that uses OBP1."""
     colour = out & 3 if gb.ppu.lcdc & BG_ENABLE else 0
     obj = out >> 2 & 3
     if obj > 0 and gb.ppu.lcdc & OBJ_ENABLE != 0 and (out & 0x20 == 0 or colour == 0):
-        return 0x90 | obj | (out & 0x10) << 1
-    return 0x80 | colour
+        return SHOWN | 0x10 | obj | (out & 0x10) << 1
+    return SHOWN | colour
 
 
 @typed
@@ -215,13 +246,14 @@ def fetch_dot(gb: Machine) -> None:
     step = u8(pipe.fetch + 1)
     if step == 1:
         pipe.fetch_px = pipe.px
-    elif step == 3:
+    elif step == 2:
         fetch_number(gb)
-    elif step == 5:
+    elif step == 4:
         pipe.next_low = gb.vram[tile_address(gb)]
-    elif step == 7:
+    elif step == 6:
         pipe.next_high = gb.vram[tile_address(gb) + 1]
-    pipe.fetch = min(step, FETCH_DOTS + 1)
+    if step <= FETCH_DOTS or step >= 0x80:
+        pipe.fetch = step
 
 
 @typed
@@ -248,42 +280,55 @@ def tile_address(gb: Machine) -> u16:
 
 @typed
 def fetch_object(gb: Machine) -> None:
+    """One dot of an object's fetch. If objects go off meanwhile, the line goes on without it.
+
+    Source: Pan Docs, "Object Fetch Canceling".  Proof: gambatte sprites/sprite_late_disable_*.
+    """
+    pipe = gb.ppu.pipe
+    if pipe.object_dot == OBJECT_DOTS:
+        lay_object(gb, pipe.fetched_low, object_row(gb, 1))
+        pipe.object += 1
+        pipe.object_dot = 0
+    elif gb.ppu.lcdc & OBJ_ENABLE == 0:
+        pipe.object_dot = 0
+    else:
+        if pipe.object_dot == OBJECT_LOW:
+            pipe.fetched_low = object_row(gb, 0)
+        pipe.object_dot += 1
+
+
+@typed
+def object_row(gb: Machine, plane: u8) -> u8:
+    """The low (plane 0) or high (1) bits of the object's row, the leftmost pixel in bit 7."""
+    place = (gb.ppu.objects[gb.ppu.pipe.object & 15] & 63) * 4
+    if place > 156:
+        return 0
+    flags = gb.oam[place + 3]
+    tile = gb.oam[place + 2]
+    height = 16 if gb.ppu.lcdc & OBJ_TALL else 8
+    row = (gb.ppu.line + 16 - gb.oam[place]) & (height - 1)
+    if flags & 0x40:
+        row = height - 1 - row
+    if height == 16:
+        tile = tile & 0xFE
+    bits = gb.vram[((tile * 16 + row * 2) & 0x1FFE) + (plane & 1)]
+    return MIRRORED[bits] if flags & 0x20 else bits
+
+
+@typed
+def lay_object(gb: Machine, low: u8, high: u8) -> None:
     """The object's row is there: lay it under what the object registers still hold."""
     pipe = gb.ppu.pipe
     place = (gb.ppu.objects[pipe.object & 15] & 63) * 4
-    pipe.object += 1
-    if place <= 156:
-        flags = gb.oam[place + 3]
-        tile = gb.oam[place + 2]
-        height = 16 if gb.ppu.lcdc & OBJ_TALL else 8
-        row = (gb.ppu.line + 16 - gb.oam[place]) & (height - 1)
-        if flags & 0x40:
-            row = height - 1 - row
-        if height == 16:
-            tile = tile & 0xFE
-        address = (tile * 16 + row * 2) & 0x1FFE
-        low = gb.vram[address]
-        high = gb.vram[address + 1]
-        if flags & 0x20:
-            low = mirrored(low)
-            high = mirrored(high)
-        free = ~(pipe.obj_low | pipe.obj_high) & (low | high) & 0xFF
-        pipe.obj_low = pipe.obj_low | low & free
-        pipe.obj_high = pipe.obj_high | high & free
-        pipe.obj_palette = merged(pipe.obj_palette, flags >> 4 & 1, free)
-        pipe.obj_behind = merged(pipe.obj_behind, flags >> 7, free)
+    flags = gb.oam[place + 3] if place <= 156 else 0
+    free = ~(pipe.obj_low | pipe.obj_high) & (low | high) & 0xFF
+    pipe.obj_low = pipe.obj_low | low & free
+    pipe.obj_high = pipe.obj_high | high & free
+    pipe.obj_palette = merged(pipe.obj_palette, flags >> 4 & 1, free)
+    pipe.obj_behind = merged(pipe.obj_behind, flags >> 7, free)
 
 
 @typed
 def merged(register: u8, bit: u8, where: u8) -> u8:
     """A register of marks, with `bit` in the places of `where`."""
     return register & ~where | where * bit
-
-
-MIRRORED = tuple(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
-
-
-@typed
-def mirrored(byte: u8) -> u8:
-    """The byte with its bits in the opposite order."""
-    return MIRRORED[byte]

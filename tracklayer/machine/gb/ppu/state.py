@@ -58,6 +58,8 @@ class Pipe:
     window: u1
     """1 while the window is fetched."""
     window_drawn: u1
+    insert: u1
+    """1 if a pixel of colour 0 comes before the next one of the background registers."""
     dot: u16
     """The next dot."""
     px: u8
@@ -66,8 +68,8 @@ class Pipe:
     """Dots of the tile's fetch that are done."""
     count: u8
     """Pixels in the background registers."""
-    stall: u8
-    """Dots until the object's fetch is done."""
+    object_dot: u8
+    """The next dot of the object's fetch that goes on; 0 if there is none."""
     object: u8
     """The next object of the line's list."""
     fetch_px: u8
@@ -78,16 +80,14 @@ class Pipe:
     next_high: u8
     low: u8
     high: u8
+    fetched_low: u8
+    """The object's low bits, while its high bits are fetched."""
     obj_low: u8
     obj_high: u8
     obj_palette: u8
     obj_behind: u8
     out: u8
-    """The pixel that was shifted out last: colours and marks; 0 if there is none."""
-    mixed: u8
-    """The one before, background or object. The palettes see it, two dots after it was shifted out."""
-    first: u8
-    """The line's first pixel, not yet mixed."""
+    """The pixel that was shifted out last, on its way to a palette; 0 if there is none."""
     out_x: u8
     """Where the next pixel comes in the picture."""
 
