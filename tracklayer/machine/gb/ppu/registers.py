@@ -14,7 +14,7 @@ from tracklayer.machine.common.registers import Reg
 from .. import events
 from . import line, pipeline, stat
 from .state import DOTS_PER_FRAME, DOTS_PER_LINE, HBLANK, HEIGHT, LCD_ENABLE, Machine
-from .timing import COMPARE_DOT, SCAN_END, catch_up, free_vram, reschedule, step_at, touch
+from .timing import COMPARE_DOT, SCAN_END, catch_up, free_vram, match_wy, reschedule, step_at, touch
 
 DOTS_BEFORE_ON = 4
 """When the LCD goes on, the first line is already so many dots old."""
@@ -37,6 +37,8 @@ def write_lcdc(gb: Machine, value: u8) -> None:
         lcd_off(gb)
     elif value & LCD_ENABLE and not before & LCD_ENABLE:
         lcd_on(gb)
+    if value & LCD_ENABLE:
+        match_wy(gb)
     gb.clock.attention()
 
 
@@ -235,7 +237,10 @@ def read_wy(gb: Machine) -> u8:
 def write_wy(gb: Machine, value: u8) -> None:
     """The window's top line."""
     catch_up(gb)
+    touch(gb)
     gb.ppu.wy = value
+    if gb.ppu.lcdc & LCD_ENABLE:
+        match_wy(gb)
 
 
 @typed

@@ -45,6 +45,7 @@ from .state import (
     VBLANK,
     VRAM_READ,
     VRAM_WRITE,
+    WINDOW_ENABLE,
     Machine,
 )  # fmt: skip
 
@@ -96,8 +97,7 @@ def run_lines(gb: Machine, now: u64) -> None:
         gb.ppu.line_start = gb.ppu.next
         gb.ppu.line += 1
         if gb.ppu.line < HEIGHT:
-            if gb.ppu.line == gb.ppu.wy:
-                gb.ppu.window_reached = 1
+            match_wy(gb)
             if gb.host.drawing:
                 objects.scan(gb)
                 line.draw(gb)
@@ -188,6 +188,7 @@ def line_end(gb: Machine) -> None:
 def line_compare(gb: Machine) -> None:
     """Dot 2: LYC sees the new line. Line 144 begins VBlank. LY becomes 0 already in line 153."""
     gb.ppu.compare = gb.ppu.line
+    match_wy(gb)
     step_at(gb, LINE_BEGIN, DOTS_PER_LINE)
     if gb.ppu.line < HEIGHT:
         gb.ppu.mode = OAM_SCAN
@@ -206,10 +207,18 @@ def line_compare(gb: Machine) -> None:
 
 
 @typed
+def match_wy(gb: Machine) -> None:
+    """Once LY has been WY, with the window on, the window may begin, in this line and all that follow in the frame.
+
+    LY, WY and LCDC are compared all the time. Proof: gambatte window/arg/late_wy_*.
+    """
+    if gb.ppu.lcdc & WINDOW_ENABLE != 0 and gb.ppu.line < HEIGHT and gb.ppu.line == gb.ppu.wy:
+        gb.ppu.window_reached = 1
+
+
+@typed
 def scan_end(gb: Machine) -> None:
     """Dot 80: the line's objects are known."""
-    if gb.ppu.ly == gb.ppu.wy:
-        gb.ppu.window_reached = 1
     if gb.ppu.first_line:
         gb.ppu.object_count = 0
     else:
