@@ -1,7 +1,9 @@
 """Whole consoles against other emulators: `python -m benchmarks.consoles [ROM ...] [--json]`.
 
-The same ROMs, the same frames, the same button presses, in one run, alternately; a tick is one frame, as an agent or a script would
-step. Without ROMs: the Game Boy games of the test programs (TRACKLAYER_ROMS) and the demo. Peers are run where they are installed
+The same ROMs, the same frames, the same button presses, in one run, alternately; a tick is one frame, as an agent or
+a script would
+step. Without ROMs: the Game Boy games of the test programs (TRACKLAYER_ROMS) and the demo. Peers are run where they
+are installed
 (`pip install tracklayer[bench]`); what is absent is said.
 """
 
@@ -67,7 +69,7 @@ class PyBoyPeer:
         if rom == "demo":
             from tracklayer.demo import build
 
-            self.file = tempfile.NamedTemporaryFile(suffix=".gb")
+            self.file = tempfile.NamedTemporaryFile(suffix=".gb")  # noqa: SIM115 (it must outlive this function)
             self.file.write(build())
             self.file.flush()
             rom = self.file.name
@@ -124,7 +126,9 @@ def games() -> list[str]:
         print(f"no test programs at {folder}: set TRACKLAYER_ROMS; only the demo is run")
         return ["demo"]
     entries = json.loads(manifest.read_text())
-    return [str(folder / e["path"]) for e in entries if e["kind"] == "game" and e["system"] == "gb" and "dmg" in e["model"]] + ["demo"]
+    return [
+        str(folder / e["path"]) for e in entries if e["kind"] == "game" and e["system"] == "gb" and "dmg" in e["model"]
+    ] + ["demo"]
 
 
 def main() -> None:
@@ -145,20 +149,32 @@ def main() -> None:
                     spent[name].append(seconds(make, rom, options.frames, render))
             row: dict[str, Any] = {"rom": Path(rom).name, "render": render}
             for name, values in spent.items():
-                row[name] = {"min": min(values) * 1e6, "median": statistics.median(values) * 1e6, "max": max(values) * 1e6}
-                row[f"{name} ratio"] = statistics.median(other / own for own, other in zip(spent["translated"], values, strict=True))
+                row[name] = {
+                    "min": min(values) * 1e6,
+                    "median": statistics.median(values) * 1e6,
+                    "max": max(values) * 1e6,
+                }
+                row[f"{name} ratio"] = statistics.median(
+                    other / own for own, other in zip(spent["translated"], values, strict=True)
+                )
             rows.append(row)
             if not options.json:
                 shown = "  ".join(f"{n} {row[n]['median']:6.1f} us ({row[f'{n} ratio']:.2f}x)" for n in makers)
                 print(f"{row['rom']:<20} {'drawn    ' if render else 'not drawn'}  {shown}")
-    machine = {"machine": platform.processor() or platform.machine(), "python": platform.python_version(), "cores": os.cpu_count()}
+    machine = {
+        "machine": platform.processor() or platform.machine(),
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+    }
     if options.json:
         print(json.dumps({"consoles": rows, **machine}, indent=1))
         return
     for name in makers:
         for render in (False, True):
             ratios = [row[f"{name} ratio"] for row in rows if row["render"] is render]
-            print(f"{name:<12} {'drawn    ' if render else 'not drawn'}  median of ratios {statistics.median(ratios):.2f}")
+            print(
+                f"{name:<12} {'drawn    ' if render else 'not drawn'}  median of ratios {statistics.median(ratios):.2f}"
+            )
     print(machine)
 
 

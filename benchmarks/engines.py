@@ -1,7 +1,9 @@
 """How fast the engines run guest code: `python -m benchmarks.engines [--json]`.
 
-Each program is assembled by our own assembler, put in a cartridge, and run on the interpreter (T0) and on translated code (T1)
-alternately, with the LCD off and on; medians of ratios are of runs next to each other. Then: what laying translated code costs.
+Each program is assembled by our own assembler, put in a cartridge, and run on the interpreter (T0) and on translated
+code (T1)
+alternately, with the LCD off and on; medians of ratios are of runs next to each other. Then: what laying translated
+code costs.
 """
 
 from __future__ import annotations
@@ -157,9 +159,21 @@ def straight(count: int) -> bytes:
     """A cartridge that runs through `count` different instructions once, and then stays in a loop."""
     dice = random.Random(1)
     lines = ["XOR A,A"]
-    choices = ("ADD A,B", "LD C,$12", "INC HL", "LD A,[DE]", "XOR A,E", "SWAP A", "LD B,A", "DEC DE", "SRL C", "LD HL,$C123", "PUSH BC", "POP BC")
-    for _ in range(count):
-        lines.append(dice.choice(choices))
+    choices = (
+        "ADD A,B",
+        "LD C,$12",
+        "INC HL",
+        "LD A,[DE]",
+        "XOR A,E",
+        "SWAP A",
+        "LD B,A",
+        "DEC DE",
+        "SRL C",
+        "LD HL,$C123",
+        "PUSH BC",
+        "POP BC",
+    )
+    lines += [dice.choice(choices) for _ in range(count)]
     lines += ["stay:", "JR stay"]
     return cartridge("\n".join(lines), False)
 
@@ -180,7 +194,9 @@ def laying(count: int, runs: int) -> dict[str, float]:
     """Microseconds that laying one guest instruction costs: a run that lays, less the same run with all laid."""
     costs, laid = [], 0
     for run in range(runs):
-        rom = straight(count)[:0x7FF8] + run.to_bytes(8, "little")  # another cartridge each time, so that nothing is shared
+        rom = straight(count)[:0x7FF8] + run.to_bytes(
+            8, "little"
+        )  # another cartridge each time, so that nothing is shared
         gb = GameBoy(rom)
         start = gb.state_bytes()
         times = []
@@ -205,14 +221,15 @@ def main() -> None:
     for lcd in (False, True):
         for name, body in PROGRAMS.items():
             rom = cartridge(body, lcd)
-            pairs = [(speed(rom, "interpreter", options.seconds), speed(rom, "translated", options.seconds)) for _ in range(options.runs)]
-            rows.append({
-                "program": name, "lcd": lcd, "t0": statistics.median(p[0] for p in pairs), "t1": statistics.median(p[1] for p in pairs),
-                "ratio": statistics.median(p[1] / p[0] for p in pairs),
-            })  # fmt: skip
+            pairs = [
+                (speed(rom, "interpreter", options.seconds), speed(rom, "translated", options.seconds))
+                for _ in range(options.runs)
+            ]
+            t0, t1 = (statistics.median(pair[at] for pair in pairs) for at in range(2))
+            ratio = statistics.median(pair[1] / pair[0] for pair in pairs)
+            rows.append({"program": name, "lcd": lcd, "t0": t0, "t1": t1, "ratio": ratio})
             if not options.json:
-                row = rows[-1]
-                print(f"{name:<12} LCD {'on ' if lcd else 'off'}  T0 {row['t0']:6.0f}  T1 {row['t1']:6.0f} MIPS  {row['ratio']:.2f}x")
+                print(f"{name:<12} LCD {'on ' if lcd else 'off'}  T0 {t0:6.0f}  T1 {t1:6.0f} MIPS  {ratio:.2f}x")
     cost = laying(12000, options.runs)
     if not options.json:
         print(f"laying {cost['instructions']:.0f} guest instructions: {cost['microseconds']:.4f} us each")

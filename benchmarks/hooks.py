@@ -1,7 +1,9 @@
 """What Python under translated code costs: `python -m benchmarks.hooks [--json]`.
 
-A guest loop runs with and without a hook in it, and reads from and writes to plain memory or a Python-backed region; the difference,
-less a plain Python call of the same function, is what the way there and back costs. A hook that never fires is timed too.
+A guest loop runs with and without a hook in it, and reads from and writes to plain memory or a Python-backed region;
+the difference,
+less a plain Python call of the same function, is what the way there and back costs. A hook that never fires is timed
+too.
 """
 
 from __future__ import annotations
@@ -138,7 +140,8 @@ def main() -> None:
         return
     print(f"a hook that fires costs {result['hook_ns']:.0f} ns beyond its function's own time")
     print(f"a hook that does not fire: {result['silent_hook_ratio']:.3f} of the time without")
-    print(f"a read of a Python-backed region: {result['region_read_ns']:.0f} ns beyond the function's own time; a write: {result['region_write_ns']:.0f} ns")
+    read, write = result["region_read_ns"], result["region_write_ns"]
+    print(f"a Python-backed region: a read costs {read:.0f} ns beyond its function's own time, a write {write:.0f} ns")
 
 
 if __name__ == "__main__":

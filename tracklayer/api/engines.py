@@ -47,7 +47,8 @@ class Engine(Protocol):
         ...
 
     def runner(self, console: Any) -> Callable[[int], int]:
-        """A function that runs the console to a time, until `clock.stop` is set or `ports.failed` is, or `on_hook` returned 1.
+        """A function that runs the console to a time, until `clock.stop` is set or `ports.failed` is, or `on_hook`
+        returned 1.
 
         It returns the time << 8 | 1 << 7 if bytes were sent | 1 << 6 if `ports.failed` | `clock.stop`.
         """

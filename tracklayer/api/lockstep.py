@@ -25,6 +25,7 @@ LENGTHS = (40, 400, 4_000, 40_000, 4 * CYCLES_PER_FRAME)
 GIVE_UP_CYCLES = 120 * CYCLES_PER_FRAME
 """A guest that executed nothing for so long will not execute anything any more."""
 TRACE_LENGTH = 32
+PICTURES_DIFFER = "(the guests' states are equal; the pictures are not)"
 
 
 class Divergence(NamedTuple):
@@ -83,7 +84,9 @@ def lockstep(
             return Report(left.instructions, left.cycles, slices, False, divergence)
         pixels = _pixels(left, right)
         if pixels:
-            divergence = Divergence(agreed, left.cycles, pixels, ["(the guests' states are equal; the pictures are not)"])
+            divergence = Divergence(
+                agreed, left.cycles, pixels, [PICTURES_DIFFER]
+            )
             return Report(left.instructions, left.cycles, slices, False, divergence)
         if left.instructions != count:
             moved_at, count = left.cycles, left.instructions

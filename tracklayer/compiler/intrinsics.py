@@ -6,7 +6,8 @@ Not for: intrinsics that every typed function has (calls.py).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from ..lang import go
 from .errors import Refusal
@@ -35,4 +36,4 @@ def _go(walker: Walker, state: State, target: Value) -> None:
     transfer(walker, state, target.name)
 
 
-CONTROL = {go: _go}
+CONTROL: dict[Any, Callable[..., Value | None]] = {go: _go}

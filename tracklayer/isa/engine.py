@@ -1,6 +1,7 @@
 """What a console's host part holds for the engine that runs it.
 
-For:     tables and addresses of generated code, reached through the context. No guest state: a save state has none of it.
+For:     tables and addresses of generated code, reached through the context. No guest state: a save state has none of
+         it.
 Not for: making the code (compiler/, translate/), or the guest's registers.
 """
 

@@ -89,7 +89,8 @@ class Interpreter:
 
 
 def built(guest: type[Guest], translated: bool, progress: Progress | None) -> tuple[bytes, bytes | None]:
-    """The image of a guest's interpreter and layer, and its packed stencils if `translated`: from the disk cache, or compiled.
+    """The image of a guest's interpreter and layer, and its packed stencils if `translated`: from the disk cache, or
+    compiled.
 
     What is missing is compiled side by side, by a helping process too.
     """
@@ -160,6 +161,11 @@ def _compile(
         if before is None and data is not None:
             cache.keep(name, SOURCES, data)
     return result
+
+
+def address(struct: Any) -> int:
+    """The address of a struct."""
+    return ctypes.addressof(struct)
 
 
 def code_pointer(address: int) -> Any:

@@ -14,7 +14,8 @@ class Guest:
 
     context:  the root struct. pinned: paths of the fields that travel in registers (at most ten). cached: scalar fields
               that are held in registers within one instruction.
-    volatile: paths of fields that most instructions write and few read (flags); translated code leaves out what nobody reads.
+    volatile: paths of fields that most instructions write and few read (flags); translated code leaves out what
+              nobody reads.
     opcodes:  how many first opcodes there are; handlers: how many handlers in all (opcodes behind a prefix come after).
     pc, left: paths of the program counter and of the time left until the next boundary; both are pinned.
     engine_path, host_path: of the EngineHost and of the `lang.Host` in the context.
@@ -99,7 +100,8 @@ class Guest:
 
     @staticmethod
     def translated(context: Any, index: int, operand: Any) -> None:
-        """Run the instruction of handler `index`, PC behind it, its operand decoded, and spend the time of fetching it."""
+        """Run the instruction of handler `index`, PC behind it, its operand decoded, and spend the time of fetching
+        it."""
         raise NotImplementedError
 
     @staticmethod
@@ -127,7 +129,8 @@ class Guest:
 
     @staticmethod
     def window(address: Any) -> Any:
-        """A number that two addresses share if one of them being mapped somewhere means that the other is mapped next to it."""
+        """A number that two addresses share if one of them being mapped somewhere means that the other is mapped next
+        to it."""
         raise NotImplementedError
 
     @staticmethod
@@ -137,7 +140,8 @@ class Guest:
 
     @staticmethod
     def watch(context: Any, first: Any, last: Any) -> None:
-        """Translated code was made from these addresses of writable memory: note when they are written, and ask for a boundary."""
+        """Translated code was made from these addresses of writable memory: note when they are written, and ask for a
+        boundary."""
         raise NotImplementedError
 
     @staticmethod

@@ -1,11 +1,14 @@
-"""The layer: finds blocks of guest code, and lays their machine code from stencils. Typed Python, compiled like the rest.
+"""The layer: finds blocks of guest code, and lays their machine code from stencils. Typed Python, compiled like the
+rest.
 
 For:       `lookup` and `make`, the handlers that enter translated code; `drop`, when code was written over.
 Not for:   what a stencil does (stencils.py), where caches come from (translator.py).
-Invariant: a block's slot leads to its code or to `make`, never elsewhere. Dropped code is unreachable from the moment that its
+Invariant: a block's slot leads to its code or to `make`, never elsewhere. Dropped code is unreachable from the moment
+           that its
            slot leads to `make` again: translated code keeps no address of other blocks, only numbers of slots.
 
-A block begins at any address that control reaches, and ends behind an instruction that never falls through, before a hook, at
+A block begins at any address that control reaches, and ends behind an instruction that never falls through, before a
+hook, at
 the end of a window (addresses whose mapping may change apart from their neighbours'), or after MOST instructions.
 """
 
@@ -68,7 +71,7 @@ from .structs import (
 @typed
 def translator(context: Any, guest: Any) -> Translator:
     """The console's translator."""
-    return pointer_at(address_of(guest.engine(context).translator), Translator)[0]
+    return pointer_at(address_of(guest.engine(context).translator), Translator)[0]  # type: ignore[no-any-return]
 
 
 # ------------------------------------------------------------------------------------------------ handlers
@@ -306,7 +309,8 @@ def lay(context: Any, guest: Any, cache: Ptr[Cache], offset: u64, pc: u16, numbe
 
 @typed
 def leave_out(context: Any, guest: Any, it: Translator, count: u6) -> u32:
-    """Take bare stencils where the volatile fields that an instruction writes are written again before anybody can read them.
+    """Take bare stencils where the volatile fields that an instruction writes are written again before anybody can
+    read them.
 
     Somebody can wherever translated code may be left: at instructions that are not pure, and at the end.
     Returns: the bytes of the block's instructions and its head.
@@ -411,7 +415,7 @@ def drop(context: Any, guest: Any) -> None:
                 cache[0].slots[number] = it.make
             line = u8(line + 1)
         number = u32(number + 1)
-    line: u8 = 0
+    line = 0
     while line < lines and line < MOST_LINES:
         at = (guest.written_line(context, line) >> 4) & (LINES - 1)
         if it.drops[at] < THRASH:

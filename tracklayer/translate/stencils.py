@@ -2,11 +2,14 @@
 
 For:       the program that LLVM compiles the stencils from.
 Not for:   the tables that the layer reads (tables.py), laying them (layer.py).
-Invariant: a stencil leaves by one of its holes only: to the next instruction, by a slot to another block, to `lookup` with
+Invariant: a stencil leaves by one of its holes only: to the next instruction, by a slot to another block, to `lookup`
+           with
            the target in PC, to `dispatch`, or, before it has changed anything, to the interpreter.
 
-A stencil handles only accesses to plain memory. At the first call of an outlined function it leaves, with the registers as they
-were when the instruction began, to a stub that has the interpreter run the instruction: what was written to plain memory until then
+A stencil handles only accesses to plain memory. At the first call of an outlined function it leaves, with the
+registers as they
+were when the instruction began, to a stub that has the interpreter run the instruction: what was written to plain
+memory until then
 is written again with the same values.
 """
 
@@ -90,7 +93,8 @@ def jump(context: Any, guest: Any) -> None:
 
 @typed
 def head(context: Any, guest: Any) -> None:
-    """The beginning of a block: the interpreter takes over where an event may be due before the last instruction begins."""
+    """The beginning of a block: the interpreter takes over where an event may be due before the last instruction
+    begins."""
     if guest.clock(context).left <= hole("hole.budget"):
         go(guest.engine(context).short)
     else:
@@ -128,7 +132,8 @@ def operand_hole(guest: Any, index: Any) -> Any:
 class Use:
     """What a stencil does with the guest's volatile fields, by bit.
 
-    always: written on every way to the next instruction; None while no such way was seen. cold: it may leave to the interpreter.
+    always: written on every way to the next instruction; None while no such way was seen. cold: it may leave to the
+            interpreter.
     """
 
     def __init__(self) -> None:
@@ -192,7 +197,8 @@ class StencilCompiler:
         self.program.handler(name, stencil, known, split=self.guest.pc, prepare=self._begin, attributes="optsize")
 
     def _reads(self) -> int:
-        """Which volatile fields the handler that was compiled last reads, by bit: those it does more with than hand them on."""
+        """Which volatile fields the handler that was compiled last reads, by bit: those it does more with than hand
+        them on."""
         found = 0
         lines = self.program.module.functions[-1].text.splitlines()[1:]
         for bit, field in enumerate(self.volatile):

@@ -70,9 +70,11 @@ NO_OPERAND, BYTE, WORD, RELATIVE, ABSOLUTE = range(5)
 
 
 class Described(NamedTuple):
-    """What the layer must know of an instruction: bytes, T-cycles when it falls through, what stands behind its opcode, how it ends.
+    """What the layer must know of an instruction: bytes, T-cycles when it falls through, what stands behind its
+    opcode, how it ends.
 
-    ends: the interpreter's dispatcher follows it (it may have asked for a boundary). target: of a jump that has it in its opcode.
+    ends: the interpreter's dispatcher follows it (it may have asked for a boundary). target: of a jump that has it in
+          its opcode.
     """
 
     length: int
@@ -98,7 +100,8 @@ MOST_LINES = 16
 
 @struct
 class Cache:
-    """Translated code made from one piece of memory: a ROM (then all consoles with that ROM share it), or a console's own."""
+    """Translated code made from one piece of memory: a ROM (then all consoles with that ROM share it), or a console's
+    own."""
 
     base: u64
     """Address of the memory."""

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..lang import storage
+from ..lang import pointer_at, storage, u8
 from .guest import Guest
 from .structs import (
     ABSOLUTE,
@@ -66,9 +66,9 @@ class Tables:
             at += ctypes.sizeof(array)
         self.parts = parts
         self.table = StencilTable()
-        self.table.stencils = ctypes.cast(parts[0], ctypes.POINTER(storage(Stencil)))
-        self.table.holes = ctypes.cast(parts[1], ctypes.POINTER(storage(Hole)))
-        self.table.pool = ctypes.cast(parts[2], ctypes.POINTER(ctypes.c_uint8))
+        self.table.stencils = pointer_at(ctypes.addressof(parts[0]), Stencil)
+        self.table.holes = pointer_at(ctypes.addressof(parts[1]), Hole)
+        self.table.pool = pointer_at(ctypes.addressof(parts[2]), u8)
 
 
 def pack_tables(guest: type[Guest], file: ObjectFile, uses: Mapping[int, Use]) -> bytes:

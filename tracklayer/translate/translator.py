@@ -1,6 +1,7 @@
 """T1, the translator: code caches, and the engine that runs consoles on translated code.
 
-For:       `TranslatedEngine(guest)`: one for a process and kind of guest; it shares a cache among consoles with the same ROM.
+For:       `TranslatedEngine(guest)`: one for a process and kind of guest; it shares a cache among consoles with the
+           same ROM.
 Not for:   finding and laying blocks (layer.py).
 Invariant: a cache lives as long as any console that is attached to it.
 """
@@ -14,11 +15,11 @@ from typing import Any
 
 from ..compiler.convention import find
 from ..isa.engine import EngineHost
-from ..lang import layout
+from ..lang import Ptr, layout, pointer_at, u8, u16, u32, u64
 from ..native.memory import code_memory
-from .engine import Interpreter, Progress, code_pointer
+from .engine import Interpreter, Progress, address, code_pointer
 from .guest import Guest
-from .structs import Cache, Translator
+from .structs import Cache, StencilTable, Translator
 from .tables import Tables
 
 CHUNK = 1 << 20
@@ -42,10 +43,10 @@ class CodeCache:
         self.blocks: list[Any] = []
         cache = self.cache = Cache()
         cache.base, cache.size = base, size
-        cache.places = ctypes.cast(self.places, ctypes.POINTER(ctypes.c_uint32))
-        cache.slots = ctypes.cast(self.slots, ctypes.POINTER(ctypes.c_uint64))
-        cache.first = ctypes.cast(self.extents[0], ctypes.POINTER(ctypes.c_uint16))
-        cache.last = ctypes.cast(self.extents[1], ctypes.POINTER(ctypes.c_uint16))
+        cache.places = pointer_at(ctypes.addressof(self.places), u32)
+        cache.slots = pointer_at(ctypes.addressof(self.slots), u64)
+        cache.first = pointer_at(ctypes.addressof(self.extents[0]), u16)
+        cache.last = pointer_at(ctypes.addressof(self.extents[1]), u16)
         cache.count, cache.capacity = 1, capacity
         cache.slots_field = slots_field
         cache.own = own
@@ -66,7 +67,8 @@ class CodeCache:
         self.cache.wants_room = 0
 
     def forget(self) -> None:
-        """Forget every block. Nobody may be inside: whoever calls this owns all consoles that use the cache, and none runs."""
+        """Forget every block. Nobody may be inside: whoever calls this owns all consoles of the cache, and none
+        runs."""
         ctypes.memset(self.places, 0, ctypes.sizeof(self.places))
         self._reset_slots()
         self.cache.count = 1
@@ -99,11 +101,11 @@ class TranslatedEngine(Interpreter):
             setattr(engine, name, code_pointer(self.code[name]))
         engine.boundary = code_pointer(self.code["layer.boundary"])
         engine.unmapped = code_pointer(self.code["lookup"])
-        engine.dispatch = ctypes.cast(self.redirects, type(engine.dispatch))
+        engine.dispatch = pointer_at(ctypes.addressof(self.redirects), Ptr[u8])
         self._wire(console)
 
     def changed(self, console: Any) -> object:
-        """Translated code is made anew. What was in use must stay until the run ends: this may be called from a hook."""
+        """Translated code is made anew. What was in use stays until the run ends: this may be called from a hook."""
         before: object = console.translation
         self._wire(console)
         return before
@@ -111,15 +113,15 @@ class TranslatedEngine(Interpreter):
     def _wire(self, console: Any) -> None:
         engine = self.guest.engine(console)
         state = Translator()
-        state.table = ctypes.pointer(self.tables.table)
+        state.table = pointer_at(address(self.tables.table), StencilTable)
         shared = self._cache_for(console)
         own = self._cache(ctypes.addressof(console), ctypes.sizeof(console), 4096, OWN_CHUNK, True)
-        state.shared = ctypes.pointer(shared.cache)
-        state.own = ctypes.pointer(own.cache)
+        state.shared = pointer_at(address(shared.cache), Cache)
+        state.own = pointer_at(address(own.cache), Cache)
         state.make, state.short = self.code["make"], self.code["short"]
-        engine.slots = ctypes.cast(shared.cache.slots, type(engine.slots))
-        engine.own_slots = ctypes.cast(own.cache.slots, type(engine.own_slots))
-        engine.translator = ctypes.cast(ctypes.pointer(state), type(engine.translator))
+        engine.slots = pointer_at(ctypes.addressof(shared.slots), Ptr[u8])
+        engine.own_slots = pointer_at(ctypes.addressof(own.slots), Ptr[u8])
+        engine.translator = pointer_at(address(state), u8)
         engine.generation += 1
         console.translation = (state, shared, own)
 

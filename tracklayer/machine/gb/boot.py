@@ -82,8 +82,8 @@ def unpack_logo(vram: Any, logo: bytes) -> None:
             row = sum(3 << 2 * bit for bit in range(4) if nibble >> bit & 1)
             vram[address] = vram[address + 2] = row
             address += 4
-    for row in REGISTERED:
-        vram[address] = int(row.replace("#", "1").replace(" ", "0"), 2)
+    for line in REGISTERED:
+        vram[address] = int(line.replace("#", "1").replace(" ", "0"), 2)
         address += 2
     vram[MAP_FIRST + LOGO_TILES // 2] = 1 + LOGO_TILES
     for column in range(LOGO_TILES // 2):

@@ -123,7 +123,8 @@ def set_hook(gb: Any, address: int, on: bool) -> None:
 
 
 def set_quick_hooks(gb: Any, hooks: Iterable[tuple[int, Any]]) -> None:
-    """The functions that are alone at their addresses, as many as there is room for. Whoever calls this keeps them alive."""
+    """The functions that are alone at their addresses, as many as there is room for. Whoever calls this keeps them
+    alive."""
     host = gb.host
     for index in range(256):
         host.quick_first[index] = 0

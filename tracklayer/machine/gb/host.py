@@ -58,7 +58,8 @@ QUICK_HOOKS = 64
 
 @struct
 class QuickHook:
-    """A hook that is called without a detour: the only one at its address. `next` is one more than the next slot, 0 at the end."""
+    """A hook that is called without a detour: the only one at its address. `next` is one more than the next slot, 0
+    at the end."""
 
     function: Object
     address: u16
