@@ -32,7 +32,7 @@ from dataclasses import dataclass, field
 from types import BuiltinFunctionType
 from typing import Any
 
-from tracklayer.native import runtime, unwind
+from tracklayer.native import debug, runtime, unwind
 from tracklayer.native.calls import address_of
 from tracklayer.native.forms import FormError, Options, encode
 from tracklayer.native.memory import Block, CodeMemory, code_memory
@@ -159,7 +159,6 @@ class Code:
     listing: Listing
     keep: tuple[object, ...] = field(repr=False)
     uses: tuple[object, ...] = field(repr=False)
-    unwinding: unwind.Registration | None = field(repr=False, default=None)
 
     @property
     def address(self) -> int:
@@ -433,7 +432,7 @@ class Assembler:
         from tracklayer.native.functions import callback
 
         made = callback(function, signature, nogil=nogil, abi=self.abi)
-        self._keep.append(made.block)
+        self._keep.append(made.keep)
         self._uses += [function, made.explainer]
         return CallbackSymbol(getattr(function, "__name__", "callback"), made.address, None, False, made.unchecked)
 
@@ -678,8 +677,12 @@ class Assembler:
         made = self.assemble(block.address)
         table = (len(made.data) + 15) & -16
         block.write(0, made.data + bytes(table - len(made.data)) + made.unwinding)
-        registration = unwind.register(block.address + table, block) if made.unwinding else None
-        return Code(block, made.labels, made.listing, tuple(self._keep), tuple(self._uses), registration)
+        keep = [unwind.register(block.address + table, block), *self._keep]
+        if debug.enabled():
+            lines = [(line.address, line.file, line.line) for line in made.listing.lines if line.data]
+            frames = (block.address + table, made.unwinding)
+            keep.append(debug.announce(self.name, block.address, len(made.data), lines, frames))
+        return Code(block, made.labels, made.listing, tuple(keep), tuple(self._uses))
 
     def _changes(self) -> int:
         return sum(fragment.frame is not None for fragment in self._fragments)
@@ -711,7 +714,7 @@ class Assembler:
             name=name or (str(entry) if entry is not None else self.name),
             doc=doc,
             module=module,
-            keep=(code.block, code.unwinding, *code.keep),
+            keep=(code.block, *code.keep),
             uses=code.uses,
             nogil=nogil,
             calls_back=self.calls_back,

@@ -39,10 +39,10 @@ from dataclasses import dataclass
 from types import BuiltinFunctionType
 from typing import Any, NoReturn
 
-from tracklayer.native import runtime
+from tracklayer.native import debug, runtime, unwind
 from tracklayer.native.assembler import Assembled, Assembler
 from tracklayer.native.calls import builtin, python_api
-from tracklayer.native.memory import Block, CodeMemory, code_memory
+from tracklayer.native.memory import CodeMemory, code_memory
 from tracklayer.native.operands import REGISTERS as _R
 from tracklayer.native.operands import (
     Label,
@@ -73,6 +73,7 @@ from tracklayer.native.operands import (
     xmm0,
     xmm1,
 )
+from tracklayer.native.unwind import Change
 
 
 class SignatureError(ValueError):
@@ -573,15 +574,25 @@ class _Adapter(Assembler):
 
     def enter(self, size: int) -> None:
         """Begin a frame of so many bytes under the saved RBX, three temporaries among them."""
+        self._mark(Change("begin"))
         self.push(rbp)
+        self._mark(Change("pushed"))
         self.mov(rbp, rsp)
+        self._mark(Change("based"))
         self.push(rbx)
+        self._mark(Change("saved", "rbx", 24))
         self.sub(rsp, size)
 
-    def restore(self) -> None:
-        """Undo `enter`; flags stay."""
+    def restore(self, jump: str | None = None) -> None:
+        """Undo `enter` and return, or jump to a function of the C API instead. Flags stay until then."""
         self.mov(rbx, qword[rbp - 8])
         self.leave()
+        self._mark(Change("left"))
+        if jump is None:
+            self.ret()
+        else:
+            self.jmp(Symbol(jump, python_api()[jump]))
+        self._mark(Change("resumed"))
 
 
 TEMPORARY = (qword[rbp - 16], qword[rbp - 24], qword[rbp - 32])
@@ -604,9 +615,13 @@ class _Template:
     slots: dict[str, int]
     entries: dict[str, int]
 
-    def copy(self, memory: CodeMemory, values: dict[str, int], entries: Iterable[str]) -> tuple[Block, list[int]]:
-        """A copy with its slots filled in, and the addresses of entries."""
+    def copy(
+        self, what: str, memory: CodeMemory, values: dict[str, int], entries: Iterable[str]
+    ) -> tuple[tuple[object, ...], list[int]]:
+        """A copy with its slots filled in: what keeps it, and the addresses of entries. `what` is its name in tools."""
         data = bytearray(self.made.data)
+        table = (len(data) + 15) & -16
+        data += bytes(table - len(data)) + self.made.unwinding
         for name, offset in self.slots.items():
             data[offset : offset + 8] = values[name].to_bytes(8, "little")
         block = memory.allocate(len(data), 64)
@@ -615,7 +630,11 @@ class _Template:
             distance = values["body"] - (block.address + near + 5)
             data[near + 1 : near + 5] = distance.to_bytes(4, "little", signed=True)
         block.write(0, data)
-        return block, [block.address + self.entries[name] for name in entries]
+        keep: tuple[object, ...] = (block, unwind.register(block.address + table, block))
+        if debug.enabled():
+            frames = (block.address + table, self.made.unwinding)
+            keep += (debug.announce(what, block.address, len(self.made.data), (), frames),)
+        return keep, [block.address + self.entries[name] for name in entries]
 
 
 class _Templates:
@@ -737,7 +756,6 @@ class _Entry(_Adapter):
             _pass_on_errors(self, results, self.result, self.fail)
         _return_results(self, results, self.result, self.fail)
         self.restore()
-        self.ret()
 
     def _write_bare(self, wrong_count: Label) -> None:
         """Objects in, nothing to convert: no frame but for a result that has to be made."""
@@ -752,6 +770,7 @@ class _Entry(_Adapter):
             self.go_to_body("jmp")
         else:
             self.sub(rsp, 8 + self.shadow)
+            self._mark(Change("depth", "", 16 + self.shadow))
             self.go_to_body("call")
             self._return_directly(results[0] if results else _VOID, bare=True)
         self.cold(functools.partial(self._refuse_count, wrong_count, framed=False))
@@ -791,11 +810,16 @@ class _Entry(_Adapter):
     def _return_directly(self, kind: Type, bare: bool = False) -> None:
         """The body's result as an object, the last step by a jump."""
 
-        def leave() -> None:
-            if bare:
-                self.add(rsp, 8 + self.shadow)
+        def leave(jump: str | None = None) -> None:
+            if not bare:
+                self.restore(jump)
+                return
+            self.add(rsp, 8 + self.shadow)
+            self._mark(Change("depth", "", 8))
+            if jump is None:
+                self.ret()
             else:
-                self.restore()
+                self.jmp(Symbol(jump, python_api()[jump]))
 
         first = self.regs[0]
         match kind.kind:
@@ -807,14 +831,12 @@ class _Entry(_Adapter):
                 else:
                     narrow = al if kind.size == 1 else ax
                     self.movsx(first, narrow) if kind.signed else self.movzx(first, narrow)
-                leave()
                 signed = kind.kind == "int" and (kind.signed or kind.size < 8)
-                self.jump_py("PyLong_FromLongLong" if signed else "PyLong_FromUnsignedLongLong")
+                leave("PyLong_FromLongLong" if signed else "PyLong_FromUnsignedLongLong")
             case "float":
                 if kind.size == 4:
                     self.cvtss2sd(xmm0, xmm0)
-                leave()
-                self.jump_py("PyFloat_FromDouble")
+                leave("PyFloat_FromDouble")
             case "bool":
                 false = self.forward()
                 self.test(al, al)
@@ -824,19 +846,12 @@ class _Entry(_Adapter):
                 self.label(false)
                 self.incref_constant()
                 leave()
-                self.ret()
             case "void":
                 self.mov(rax, self.object_at("_Py_NoneStruct"))
                 self.incref_constant()
                 leave()
-                self.ret()
             case _:  # object
                 leave()
-                self.ret()
-
-    def jump_py(self, name: str) -> None:
-        """Jump to a function of the C API, which returns to our caller."""
-        self.jmp(Symbol(name, python_api()[name]))
 
     def _refuse_count(self, wrong_count: Label, *, framed: bool) -> None:
         self.label(wrong_count)
@@ -859,7 +874,6 @@ class _Entry(_Adapter):
         self.label(self.fail)
         self.xor(eax, eax)
         self.restore()
-        self.ret()
 
     def _refuse_arguments(self, order: list[int], refusals: dict[int, Label]) -> None:
         refuse = self.forward()
@@ -1065,14 +1079,14 @@ def native_function(
     template = _TEMPLATES.get(key, lambda: _Entry(known, nogil, calls_back, near))
     explainer = _Explainer(name, known)
     values = {"body": address, "explainer": id(explainer)}
-    block, (entry,) = template.copy(memory, values, ("entry",))
+    made, (entry,) = template.copy(f"{name} (entry)", memory, values, ("entry",))
     return builtin(
         entry,
         name,
         doc=doc,
         signature=str(known),
         module=module,
-        keep=(block, *keep),
+        keep=(*made, *keep),
         uses=(explainer, *uses),
         memory=memory,
     )
@@ -1090,7 +1104,7 @@ class Callback:
 
     address: int
     unchecked: int
-    block: Block
+    keep: tuple[object, ...]
     function: Callable[..., Any]
     explainer: object
 
@@ -1160,7 +1174,6 @@ def _callback_adapter(signature: Signature, ensure_gil: bool, abi: str) -> _Adap
     a.clc()
     a.label(leave)
     a.restore()
-    a.ret()
 
     def losing() -> None:
         for i in owned:
@@ -1298,8 +1311,9 @@ def callback(
     template = _TEMPLATES.get(key, lambda: _callback_adapter(known, nogil, convention))
     explainer = _Explainer(getattr(function, "__qualname__", type(function).__name__), known)
     values = {"callable": id(function), "explainer": id(explainer)}
-    block, (checked, unchecked) = template.copy(memory or code_memory(), values, ("checked", "unchecked"))
-    return Callback(checked, unchecked, block, function, explainer)
+    name = f"{getattr(function, '__name__', 'object')} (callback)"
+    made, (checked, unchecked) = template.copy(name, memory or code_memory(), values, ("checked", "unchecked"))
+    return Callback(checked, unchecked, made, function, explainer)
 
 
 __all__ = [

@@ -237,7 +237,7 @@ def _flush_instructions() -> Callable[[int, int], None] | None:
 # --------------------------------------------------------------------------------------------------------- dual mapping
 
 
-def _memory_file() -> int:
+def memory_file() -> int:
     """An open, empty, nameless file in memory.
     Errors: OSError with the answer of the last way that was tried."""
     if hasattr(os, "memfd_create"):
@@ -278,7 +278,7 @@ class _DualMapping:
     def __init__(self, size: int, low: bool) -> None:
         unix = _unix()
         self.size = size
-        self._fd = _memory_file()
+        self._fd = memory_file()
         self._copy = -1
         self.rx = self.rw = 0
         try:
@@ -305,7 +305,7 @@ class _DualMapping:
         self._copy = -1
         copy = -1
         try:
-            copy = _memory_file()
+            copy = memory_file()
             os.ftruncate(copy, self.size)
             start = 0
             while start < self.size:

@@ -32,6 +32,7 @@ class Change:
     pushed:  RBP was pushed
     based:   RBP is the frame's base from here
     saved:   `register` was stored `offset` bytes under the frame's top (the value of RSP before the call)
+    depth:   without a frame: `offset` bytes lie between RSP and the frame's top
     left:    the frame is gone again, the return address is on top
     resumed: what follows (after a return) stands in the frame again"""
 
@@ -95,6 +96,8 @@ def frame_table(changes: Sequence[tuple[int, Change]], size: int) -> bytes:
             case "saved":
                 code = bytes([_OFFSET | _DWARF[change.register]]) + _uleb(change.offset // 8)
                 saved.append(change.register)
+            case "depth":
+                code = bytes([_DEF_CFA_OFFSET]) + _uleb(change.offset)
             case "left":
                 code = bytes([_REMEMBER, _DEF_CFA, _DWARF["rsp"], 8])
                 code += bytes(_RESTORE | _DWARF[name] for name in saved)
