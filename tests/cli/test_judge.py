@@ -230,7 +230,7 @@ def manifest(tmp_path: Path) -> Path:
     how = {"how": "serial-text", "contains": "Passed", "fail_contains": "Failed", "seconds": 0.2}
     base = {"system": "gb", "model": ["dmg"], "suite": "one", "pass": how}
     entries = [
-        {**base, "path": "good.gb", "model": ["dmg", "cgb"]},
+        {**base, "path": "good.gb", "model": ["dmg", "agb"]},
         {**base, "path": "bad.gb", "suite": "two"},
         {**base, "path": "missing.gb"},
         {**base, "path": "text.gb"},
@@ -251,7 +251,7 @@ def test_every_program_gets_a_verdict(command: Command, manifest: Path, jobs: in
     results = parsed(result)["results"]
     assert [(entry["path"], entry["model"], entry["verdict"]) for entry in results] == [
         ("good.gb", "dmg", "pass"),
-        ("good.gb", "cgb", "unjudged"),
+        ("good.gb", "agb", "unjudged"),
         ("bad.gb", "dmg", "fail"),
         ("missing.gb", "dmg", "fail"),
         ("text.gb", "dmg", "fail"),
@@ -265,7 +265,7 @@ def test_every_program_gets_a_verdict(command: Command, manifest: Path, jobs: in
         assert entry["engine"] == "reference"
         assert (entry["reason"] == "") == (entry["verdict"] == "pass")
     reasons = [entry["reason"] for entry in results]
-    assert "model cgb not built yet" in reasons
+    assert "model agb not built yet" in reasons
     assert "system gba not built yet" in reasons
     assert any("No such file" in reason for reason in reasons)
     assert any("text file" in reason for reason in reasons)

@@ -47,10 +47,10 @@ class Engine(Protocol):
         ...
 
     def runner(self, console: Any) -> Callable[[int], int]:
-        """A function that runs the console to a time, until `clock.stop` is set or `ports.failed` is, or `on_hook`
+        """A function that runs the console to a dot, until `clock.stop` is set or `ports.failed` is, or `on_hook`
         returned 1.
 
-        It returns the time << 8 | 1 << 7 if bytes were sent | 1 << 6 if `ports.failed` | `clock.stop`.
+        It returns the dot << 8 | 1 << 7 if bytes were sent | 1 << 6 if `ports.failed` | `clock.stop`.
         """
         ...
 
@@ -78,7 +78,7 @@ class Reference:
             console.prepare(limit, 0)
             self.run(console)
             sent, failed = console.host.sent.count > 0, console.host.ports.failed != 0
-            return int(console.clock.now() << 8 | sent << 7 | failed << 6 | console.clock.stop)
+            return int(console.dots() << 8 | sent << 7 | failed << 6 | console.clock.stop)
 
         return run
 

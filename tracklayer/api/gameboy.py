@@ -19,7 +19,7 @@ from tracklayer.machine.gb import build, joypad
 from tracklayer.machine.gb.boot import START
 from tracklayer.machine.gb.cartridge import Cartridge
 from tracklayer.machine.gb.console import GB
-from tracklayer.machine.gb.model import MODELS
+from tracklayer.machine.gb.model import MODELS, fitted
 
 from . import pictures, state
 from .disassembly import LONGEST, disassemble
@@ -140,7 +140,8 @@ class GameBoy:
 
     rom:           the image's bytes, a path, `file.zip::member`, or "demo".
     engine:        "translated", "interpreter" or "reference". All give the same results; the last one is slow.
-    model:         "dmg".
+    model:         "dmg", "mgb", "cgb", or "cgb-c", "cgb-d", "cgb-e" for a revision of that. A cartridge that does not
+                   know the Color makes "cgb-compat" of these.
     cartridge_ram: bytes of RAM in the cartridge, where the header is not to decide.
     progress:      told of the engine's first build on this machine, `progress(words, done, of)`.
 
@@ -165,7 +166,8 @@ class GameBoy:
     def _set_up(self, cartridge: Cartridge, engine: Engine, model: str) -> None:
         self._cartridge = cartridge
         self._engine = engine
-        self._model = model
+        self._asked = model
+        self._model = fitted(MODELS[model], cartridge.color).name
         self._gb: Any = build.new_console(cartridge, MODELS[model])
         self._engine.attach(self._gb, _asking(self))
         self._run = self._engine.runner(self._gb)
@@ -196,7 +198,8 @@ class GameBoy:
             raise ValueError(f"frames must not be negative: {frames}")
         if frames:
             clock = self._gb.clock
-            end = (clock.deadline - clock.left - START) // CYCLES_PER_FRAME * CYCLES_PER_FRAME + frames * CYCLES_PER_FRAME
+            now = self._gb.dots() if self._gb.color.functions else clock.deadline - clock.left
+            end = (now - START) // CYCLES_PER_FRAME * CYCLES_PER_FRAME + frames * CYCLES_PER_FRAME
             if sound:
                 self._sound.forget()
             if frames > LOOKED_AT and render and not self._hooks and not self._gb.host.region_count:
@@ -241,7 +244,7 @@ class GameBoy:
             if sound != self._sound.listening:
                 self._sound.listen(sound)
             end += START
-            now = clock.deadline - clock.left
+            now = gb.dots() if gb.color.functions else clock.deadline - clock.left
             while now < end:
                 outcome = run(end if end - now < SLICE else now + SLICE)
                 if sound:
@@ -305,8 +308,8 @@ class GameBoy:
 
     @property
     def cycles(self) -> int:
-        """T-cycles since the cartridge's first instruction."""
-        return int(self._gb.clock.now()) - START
+        """T-cycles at normal speed, 4,194,304 a second, since the cartridge's first instruction."""
+        return int(self._gb.dots()) - START
 
     @property
     def frames(self) -> int:
@@ -353,19 +356,26 @@ class GameBoy:
 
     @property
     def shades(self) -> NDArray[numpy.uint8]:
-        """The last whole picture: uint8, shape (144, 160), shades 0 (lightest) to 3; a copy, safe to keep."""
+        """The last whole picture: uint8, shape (144, 160), shades 0 (lightest) to 3; a copy, safe to keep.
+
+        On a Game Boy Color these are its colours by their lightness.
+        """
         import numpy
 
+        if self._gb.color.hardware:
+            return pictures.to_shades(self.screen)
         flat = numpy.frombuffer(self.picture_bytes(), numpy.uint8)
         return flat.reshape(pictures.HEIGHT, pictures.WIDTH)
 
     @property
     def screen(self) -> NDArray[numpy.uint8]:
         """The last whole picture: uint8, shape (144, 160, 3), RGB, row 0 on top; a copy, safe to keep."""
+        if self._gb.color.hardware:
+            return pictures.colours_to_rgb(self.picture_bytes())
         return pictures.to_rgb(self.shades)
 
     def picture_hash(self) -> str:
-        """The SHA-256 of the shades, row by row, of the last whole picture, in hexadecimal."""
+        """The SHA-256 of `picture_bytes()`, in hexadecimal."""
         import hashlib
 
         return hashlib.sha256(self.picture_bytes()).hexdigest()
@@ -375,8 +385,12 @@ class GameBoy:
         pictures.save_png(self.screen, path)
 
     def picture_bytes(self) -> bytearray:
-        """The shades, row by row, of the last whole picture: 144 * 160 bytes; a copy."""
-        return bytearray(build.picture(self._here()))
+        """The last whole picture row by row; a copy. 144 * 160 bytes, shades 0 to 3.
+
+        On a Game Boy Color twice as many: colours of 16 bits, little-endian, BGR555 with red in the low bits.
+        """
+        gb = self._here()
+        return bytearray(build.colour_picture(gb) if gb.color.hardware else build.picture(gb))
 
     @property
     def sound(self) -> NDArray[numpy.int16]:
@@ -542,7 +556,7 @@ class GameBoy:
     def clone(self) -> GameBoy:
         """Another console with the same cartridge in the same state. It has no hooks and no regions."""
         other = GameBoy.__new__(GameBoy)
-        other._set_up(self._cartridge, self._engine, self._model)
+        other._set_up(self._cartridge, self._engine, self._asked)
         build.restore(other._gb, build.save(self._here()))
         other._retired.append(other._engine.changed(other._gb))
         other._sent += self._sent

@@ -18,6 +18,7 @@ from ..machine.gb.console import GB
 from ..machine.gb.host import QUICK_HOOKS
 from ..machine.gb.maps import COVERED, ECHO, ROM_HIGH, UNSTEADY, VRAM, WRAM
 from ..machine.gb.memory import HRAM
+from ..machine.gb.speed import dots, time_of
 from ..translate.guest import Guest
 from ..translate.structs import ABSOLUTE, BRANCHES, BYTE, FALLS, LEAVES, NO_OPERAND, RELATIVE, WORD, Described
 
@@ -145,10 +146,17 @@ class GameBoyGuest(Sm83Guest):
 
     @staticmethod
     @typed
+    def begin(context: GB, limit: u64) -> None:
+        context.clock.limit = time_of(context, limit)
+        context.clock.stop = 0
+        context.clock.attention()
+
+    @staticmethod
+    @typed
     def outcome(context: GB) -> i64:
         sent = context.host.sent.count > 0
         failed = context.host.ports.failed != 0
-        return i64(context.clock.now() << 8 | sent << 7 | failed << 6 | context.clock.stop & 63)
+        return i64(dots(context) << 8 | sent << 7 | failed << 6 | context.clock.stop & 63)
 
     @staticmethod
     @typed
@@ -185,6 +193,8 @@ class GameBoyGuest(Sm83Guest):
     @staticmethod
     @typed
     def window(address: u16) -> u8:
+        if 0xD000 <= address < 0xE000:  # a bank of its own on a Color
+            return 5
         return 4 if address >= HRAM else address >> 14
 
     @staticmethod

@@ -27,6 +27,23 @@ def to_rgb(shades: NDArray[numpy.uint8]) -> NDArray[numpy.uint8]:
     return numpy.array(GREYS, numpy.uint8)[shades]
 
 
+def colours_to_rgb(data: bytes | bytearray) -> NDArray[numpy.uint8]:
+    """BGR555 colours of 16 bits, row by row, as RGB: uint8, shape (144, 160, 3). Five bits x: (x << 3) | (x >> 2)."""
+    import numpy
+
+    colours = numpy.frombuffer(data, "<u2").reshape(HEIGHT, WIDTH, 1)
+    channels = colours >> numpy.array([0, 5, 10], numpy.uint16) & 31
+    return (channels << 3 | channels >> 2).astype(numpy.uint8)
+
+
+def to_shades(picture: NDArray[numpy.uint8]) -> NDArray[numpy.uint8]:
+    """An RGB picture as shades 0 to 3, by lightness, in four even steps."""
+    import numpy
+
+    weights = numpy.array([299, 587, 114], numpy.uint32)
+    return (3 - (picture.astype(numpy.uint32) @ weights // 64000).clip(0, 3)).astype(numpy.uint8)
+
+
 def save_png(picture: NDArray[numpy.uint8], path: str | os.PathLike[str]) -> None:
     """Write an RGB picture, shape (height, width, 3), as a PNG file. Errors: OSError."""
     from PIL import Image

@@ -24,7 +24,8 @@ from .workers import spread
 if TYPE_CHECKING:
     from .ways import Verdict
 
-BUILT = {"gb": ("dmg", "sm83")}  # models by system that there is a console for; sm83 is the bare processor
+BUILT = {"gb": ("dmg", "mgb", "cgb", "cgb-compat", "sm83")}
+"""Models by system that there is a console for; sm83 is the bare processor."""
 
 
 class Judge:

@@ -8,6 +8,7 @@ Every run is bounded in the guest's own time, so a program that hangs its consol
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
@@ -37,7 +38,7 @@ class Program(NamedTuple):
 
     def start(self, **options: Any) -> GameBoy:
         """A console with the program in it, just switched on."""
-        return GameBoy(self.library.read(self.task.path), engine=self.engine, model=self.task.model, **options)
+        return GameBoy(self.library.read(self.task.path), engine=self.engine, model=model_of(self.task), **options)
 
     @property
     def cycles(self) -> int:
@@ -52,6 +53,17 @@ class Program(NamedTuple):
 
 
 PASS = Verdict("pass", "")
+
+
+def model_of(task: Task) -> str:
+    """The model to run a program on: for a Game Boy Color, the revision that its result was taken from."""
+    if not task.model.startswith("cgb"):
+        return task.model
+    name = task.path.rsplit("/", 1)[-1]
+    revisions = re.search("(?:cgb|ncm)([0-9A-E]+)", name)
+    if task.suite in ("gambatte", "mealybug-tearoom") or (revisions and "E" not in revisions[1]):
+        return "cgb-c"
+    return "cgb-e"
 
 
 def by_serial_text(program: Program) -> Verdict:

@@ -15,7 +15,7 @@ from tracklayer.machine.common.clock import NEVER, reset
 from . import apu, ppu
 from .cartridge import Cartridge
 from .interrupts import VBLANK
-from .model import Model
+from .model import PLAIN_BACKGROUND, PLAIN_OBJECTS, WHITE, Model
 
 START = 1 << 18
 """What the clock shows when the cartridge starts: more than anything here looks back."""
@@ -43,16 +43,50 @@ def boot(gb: Any, cartridge: Cartridge, model: Model) -> None:
     cpu.pc, cpu.sp = 0x0100, 0xFFFE
     cpu.a, cpu.bc, cpu.de, cpu.hl = model.a, model.bc, model.de, model.hl
     unpack_f(cpu, model.flags if cartridge.header[0x14D] else model.flags & 0x80)
+    if model.color:
+        boot_color(gb, cartridge, model)
     gb.timer.origin = START - model.divider
     gb.timer.synced = gb.serial.synced = START
     gb.timer.reload_at = gb.dma.next_start = NEVER
     gb.joypad.select = 0x00
-    gb.dma.register = 0xFF
-    unpack_logo(gb.vram, cartridge.header[0x104:0x134])
-    gb.ppu.bgp, gb.ppu.obp0, gb.ppu.obp1 = 0xFC, 0xFF, 0xFF
+    gb.dma.register = 0x00 if model.color else 0xFF
+    if not model.functions:
+        unpack_logo(gb.vram, cartridge.header[0x104:0x134])
+    gb.ppu.bgp, gb.ppu.obp0, gb.ppu.obp1 = (0xFC, 0x00, 0x00) if model.color else (0xFC, 0xFF, 0xFF)
     start_lcd(gb, model.line * ppu.DOTS_PER_LINE + model.dot)
     gb.interrupts.flags = 1 << VBLANK
-    apu.boot(gb, model.name)
+    apu.boot(gb, model.revision)
+
+
+def boot_color(gb: Any, cartridge: Cartridge, model: Model) -> None:
+    """What the boot ROM of a Game Boy Color leaves in the registers that only it has."""
+    color = gb.color
+    color.hardware = 1
+    color.functions = model.functions
+    color.revision = model.revision
+    color.light.control = 0x00
+    for index in range(64):
+        color.palettes[index] = WHITE
+    gb.hdma.left = 0x7F
+    gb.hdma.source = gb.hdma.target = 0xFFF0
+    if not model.functions:
+        color.object_order = 1
+        color.background_index, color.object_index = 0x88, 0x90
+        for index in range(4):
+            color.palettes[index] = PLAIN_BACKGROUND[index]
+            color.palettes[32 + index] = color.palettes[36 + index] = PLAIN_OBJECTS[index]
+        gb.cpu.bc = title_sum(cartridge.header) << 8
+        if gb.cpu.bc >> 8 in (0x43, 0x58):
+            gb.cpu.hl = 0x991A
+
+
+def title_sum(header: bytes) -> int:
+    """The sum by which the boot ROM of a Color looks a plain cartridge's palettes up; 0 if others licensed it.
+
+    Source: Pan Docs, "Power-Up Sequence", "CPU registers".
+    """
+    licensed = header[0x14B] == 0x01 or (header[0x14B] == 0x33 and header[0x144:0x146] == b"01")
+    return sum(header[0x134:0x144]) & 0xFF if licensed else 0
 
 
 def start_lcd(gb: Any, dots: int) -> None:

@@ -17,8 +17,8 @@ from . import mappers, maps
 from .boot import boot
 from .cartridge import Cartridge
 from .console import GB
-from .host import PICTURE_WORDS, QUICK_HOOKS, REGIONS, GbHost, Page
-from .model import DMG, Model
+from .host import COLOUR_WORDS, PICTURE_WORDS, QUICK_HOOKS, REGIONS, GbHost, Page
+from .model import DMG, Model, fitted
 from .serial import LOG_SIZE
 
 HOST_SIZE = layout(GB)["cpu"].offset
@@ -54,7 +54,7 @@ def new_console(cartridge: Cartridge, model: Model = DMG, memory: Any = None, of
     if cartridge.storage_size:
         host.ram = _pages(ctypes.addressof(gb) + SIZE)
         host.ram_pages = cartridge.ram_size // 256
-    boot(gb, cartridge, model)
+    boot(gb, cartridge, fitted(model, cartridge.color))
     mappers.power_on(gb, cartridge.kind)
     gb.rebuild()
     return gb  # type: ignore[no-any-return]
@@ -96,6 +96,12 @@ def picture(gb: Any) -> Any:
     """The last complete picture: 144 * 160 shades 0 (lightest) to 3; shares memory with the console."""
     start = ctypes.addressof(gb.host.picture) + 8 * PICTURE_WORDS * gb.host.shown
     return (ctypes.c_uint8 * (8 * PICTURE_WORDS)).from_address(start)
+
+
+def colour_picture(gb: Any) -> Any:
+    """The last complete picture of a Game Boy Color: 144 * 160 colours, BGR555; shares memory with the console."""
+    start = ctypes.addressof(gb.host.colours) + 8 * COLOUR_WORDS * gb.host.shown
+    return (ctypes.c_uint16 * (4 * COLOUR_WORDS)).from_address(start)
 
 
 def take_sent(gb: Any) -> bytes:

@@ -19,9 +19,11 @@ from tracklayer.cpu.sm83 import Cpu, between
 from tracklayer.lang import Array, array, struct, typed, u3, u8, u16, u32, u64
 from tracklayer.machine.common.clock import STOP_BREAKPOINT, STOP_ERROR, STOP_LIMIT, Clock
 
-from . import apu, divider, dma, events, joypad, mappers, maps, memory, ppu, registers, serial, timer
+from . import apu, divider, dma, events, hdma, joypad, mappers, maps, memory, ppu, registers, serial, speed, timer
 from .apu import Apu
+from .color import Color
 from .dma import Dma
+from .hdma import Hdma
 from .host import GbHost
 from .interrupts import IE, Interrupts
 from .joypad import Joypad
@@ -29,6 +31,7 @@ from .mappers import MapperRegisters
 from .maps import Banks
 from .ppu import Ppu
 from .serial import Serial
+from .speed import Speed
 from .timer import Timer
 
 HALT_LATENCY = 2
@@ -70,11 +73,16 @@ class GB:
     apu: Apu
     mapper: MapperRegisters
     banks: Banks
+    speed: Speed
+    color: Color
+    hdma: Hdma
     hram: Array[u8] = array(0x80)
     """FF80-FFFF: HRAM, and in its last byte IE."""
     oam: Array[u8] = array(0xA0)
-    wram: Array[u8] = array(0x2000)
-    vram: Array[u8] = array(0x2000)
+    wram: Array[u8] = array(0x8000)
+    """Bank 0, and the seven that D000 may show; a DMG has the first two."""
+    vram: Array[u8] = array(0x4000)
+    """Two banks; a DMG has the first."""
 
     # ------------------------------------------------------------------ the bus
 
@@ -142,11 +150,16 @@ class GB:
 
     @typed
     def stop(self) -> None:
-        """STOP on a DMG. The divider is cleared and the CPU waits for a button; with one held it is a HALT instead.
+        """STOP. The divider is cleared and the CPU waits for a button; with one held it is a HALT instead.
+
+        On a Color with a change of speed prepared the speed changes, and the CPU goes on.
 
         With an interrupt pending the byte behind STOP is not skipped, and a held button makes it a NOP.
         Source: Pan Docs, "Using the STOP Instruction", the chart. UNVERIFIED: no test known.
         """
+        if self.speed.armed:
+            self.change_speed()
+            return
         if self.pending() == 0:
             self.cpu.pc = u16(self.cpu.pc + 1)
             if joypad.lines(self) != 15:
@@ -155,6 +168,25 @@ class GB:
             self.cpu.stopped = 0
         else:
             divider.clear(self)
+
+    @typed(outline=True)
+    def change_speed(self) -> None:
+        """The divider is cleared, the speed is the other one, and the CPU stands still for a while.
+
+        UNVERIFIED: that the PPU goes on drawing as if nothing were; an interrupt while the CPU stands still.
+        """
+        if self.pending() == 0:
+            self.cpu.pc = u16(self.cpu.pc + 1)
+        self.cpu.stopped = 0
+        ppu.catch_up(self)
+        divider.clear(self)
+        speed.change(self)
+        self.clock.left -= speed.PAUSE
+        ppu.catch_up(self)
+        ppu.speed_changed(self)
+        hdma.reschedule(self)
+        timer.reschedule(self)
+        serial.reschedule(self)
 
     @typed
     def breakpoint(self) -> None:
@@ -182,7 +214,9 @@ class GB:
 
     @typed
     def run_events(self) -> None:
-        """Run the events that are due, and see whether the engine must stop."""
+        """Run the events that are due, and see whether the engine must stop. VRAM DMA comes first: it takes time."""
+        if self.clock.at[events.HDMA] <= self.clock.now():
+            hdma.due(self)
         now = self.clock.now()
         seen = u64(now - HALT_LATENCY) if self.cpu.halted else now
         for event in EVENTS:
@@ -215,11 +249,16 @@ class GB:
 
     @typed(outline=True)
     def prepare(self, limit: u64, frames: u32) -> None:
-        """Let the next run end at time `limit`, or after `frames` frames if that is not 0."""
-        self.clock.limit = limit
+        """Let the next run end at dot `limit`, or after `frames` frames if that is not 0."""
+        self.clock.limit = speed.time_of(self, limit)
         self.clock.stop = 0
         self.host.frames_wanted = frames
         self.clock.attention()
+
+    @typed
+    def dots(self) -> u64:
+        """Dots since power-on, 4,194,304 a second at either speed."""
+        return speed.dots(self)
 
     @typed
     def hooked(self, address: u16) -> bool:

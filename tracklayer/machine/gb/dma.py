@@ -16,6 +16,7 @@ from tracklayer.lang import Array, struct, typed, u1, u8, u64
 from tracklayer.machine.common.clock import NEVER, Clock
 
 from . import events, maps
+from .color import Color
 from .host import GbHost
 from .maps import Banks, PpuState, close_all, open_all
 
@@ -49,6 +50,7 @@ class Machine(Protocol):
     clock: Clock
     dma: Dma
     banks: Banks
+    color: Color
     vram: Array[u8]
     wram: Array[u8]
     oam: Array[u8]

@@ -10,3 +10,5 @@ STAT = 3
 """The STAT interrupt line may rise. Scheduled while IE and STAT let the CPU feel that."""
 DMA = 4
 """An OAM DMA transfer is over."""
+HDMA = 5
+"""An HBlank may have begun in which VRAM DMA copies a block."""

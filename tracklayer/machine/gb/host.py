@@ -45,6 +45,17 @@ class Picture:
     words: Array[u64] = array(2 * PICTURE_WORDS)
 
 
+COLOUR_WORDS = 160 // 4 * 144
+"""On a Game Boy Color, as words of 4 pixels of 16 bits."""
+
+
+@struct
+class ColourPicture:
+    """The same two pictures on a Game Boy Color: BGR555, red in the low bits."""
+
+    words: Array[u64] = array(2 * COLOUR_WORDS)
+
+
 @struct
 class LineBuffer:
     """Where a line is put together: words of 8 pixels (ppu/line.py). Objects begin 8 pixels left of the screen."""
@@ -130,4 +141,6 @@ class GbHost:
     shown: u1
     """Which half of `picture` holds the last complete frame."""
     picture: Picture
+    """On a Game Boy Color what stands here means nothing."""
+    colours: ColourPicture
     listener: Listener

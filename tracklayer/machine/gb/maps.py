@@ -12,9 +12,10 @@ from typing import Protocol
 
 from tracklayer.lang import Array, null, pointer, struct, typed, u1, u8, u16
 
+from .color import Color
 from .host import GbHost
 
-ROM_LOW, ROM_HIGH, VRAM, CART_RAM, WRAM, ECHO, OAM = 0x00, 0x40, 0x80, 0xA0, 0xC0, 0xE0, 0xFE
+ROM_LOW, ROM_HIGH, VRAM, CART_RAM, WRAM, WRAM_HIGH, ECHO, OAM = 0x00, 0x40, 0x80, 0xA0, 0xC0, 0xD0, 0xE0, 0xFE
 """The pages where each kind of memory begins."""
 
 HOOKED = 1
@@ -58,6 +59,7 @@ class Machine(Protocol):
 
     host: GbHost
     banks: Banks
+    color: Color
     vram: Array[u8]
     wram: Array[u8]
 
@@ -70,11 +72,11 @@ class Machine(Protocol):
 @typed(outline=True)
 def rebuild(gb: Machine) -> None:
     """Make every map anew from the state. Needed after a state was loaded, and after hooks or regions changed."""
-    for page in range(0x20):
-        gb.host.memory_map[VRAM + page] = pointer(gb.vram, page * 256)
+    place_vram(gb)
+    for page in range(0x10):
         gb.host.memory_map[WRAM + page] = pointer(gb.wram, page * 256)
-    for page in range(0x1E):
         gb.host.memory_map[ECHO + page] = pointer(gb.wram, page * 256)
+    place_wram(gb)
     for page in range(OAM, 0x100):
         gb.host.memory_map[page] = null(u8)
     place_rom(gb, ROM_LOW, gb.banks.low)
@@ -83,6 +85,23 @@ def rebuild(gb: Machine) -> None:
     remap(gb, 0, 256)
     if gb.dma.blocking:
         close_all(gb)
+
+
+@typed
+def place_vram(gb: Machine) -> None:
+    """The selected bank of VRAM stands at 8000."""
+    for page in range(0x20):
+        gb.host.memory_map[VRAM + page] = pointer(gb.vram, gb.color.vram_bank * 0x2000 + page * 256)
+
+
+@typed
+def place_wram(gb: Machine) -> None:
+    """The selected bank of work RAM stands at D000, and at F000."""
+    start = max(gb.color.wram_bank, 1) * 0x1000
+    for page in range(0x10):
+        gb.host.memory_map[WRAM_HIGH + page] = pointer(gb.wram, start + page * 256)
+    for page in range(0xE):
+        gb.host.memory_map[ECHO + 0x10 + page] = pointer(gb.wram, start + page * 256)
 
 
 @typed

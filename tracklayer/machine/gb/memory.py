@@ -11,7 +11,7 @@ from tracklayer.lang import ask, typed, u8, u16
 
 from . import dma, mappers, ppu
 from .host import DIRTY, REGIONS
-from .maps import CART_RAM, ECHO, OAM, SLOW_WRITE, VRAM, remap_page, watched_page
+from .maps import CART_RAM, ECHO, OAM, SLOW_WRITE, VRAM, WRAM, remap_page, watched_page
 from .registers import Machine, read_io, write_io
 
 OAM_BYTES = 0xFE00
@@ -87,22 +87,40 @@ def write_slow(gb: Machine, address: u16, value: u8) -> None:
 
 @typed
 def on_dma_bus(gb: Machine, page: u8) -> bool:
-    """Whether OAM DMA uses the bus that this page is on: VRAM's own, or the one of cartridge and RAM."""
+    """Whether OAM DMA uses the bus that this page is on: VRAM's own, or the one of cartridge and RAM.
+
+    On a Color work RAM has a bus of its own too.
+    """
     if page >= OAM:
         return False
+    if gb.color.hardware:
+        return bus_of(page) == bus_of(gb.dma.source)
     from_vram = VRAM <= gb.dma.source < CART_RAM
     in_vram = VRAM <= page < CART_RAM
     return from_vram == in_vram
 
 
 @typed
+def bus_of(page: u8) -> u8:
+    """On a Color: 0 the cartridge's bus, 1 VRAM's, 2 work RAM's. Source: Pan Docs, "OAM DMA bus conflicts"."""
+    if page >= WRAM:
+        return 2
+    return VRAM <= page < CART_RAM
+
+
+@typed
 def read_oam(gb: Machine, address: u16) -> u8:
-    """FE00-FEFF. Behind OAM a DMG reads 00. Source: Pan Docs, "FEA0-FEFF range"."""
+    """FE00-FEFF. Behind OAM a DMG reads 00. Source: Pan Docs, "FEA0-FEFF range".
+
+    UNVERIFIED: what is there on a Color before revision E, RAM of its own, reads as on revision E.
+    """
     ppu.catch_up(gb)
     if gb.dma.running or gb.ppu.locks & ppu.OAM_READ:
         return 0xFF
     index = address & 0xFF
-    return gb.oam[index] if index < 160 else 0
+    if index < 160:
+        return gb.oam[index]
+    return u8((index >> 4) * 0x11) if gb.color.hardware else 0
 
 
 @typed

@@ -1,23 +1,30 @@
 """What differs from one model of the Game Boy to another.
 
-For:     one row for each model.
+For:     one row for each model; which of them a cartridge makes of a Game Boy Color.
 Not for: what is the same everywhere.
 Source:  Pan Docs, "Power-Up Sequence", "Console state after boot ROM hand-off".
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+WHITE = 0x7FFF
+PLAIN_BACKGROUND = (0x7FFF, 0x1BEF, 0x6180, 0x0000)
+PLAIN_OBJECTS = (0x7FFF, 0x421F, 0x1CF2, 0x0000)
+"""The colours that a Game Boy Color gives to plain cartridges that it does not know; BGR555."""
 
 
 @dataclass(frozen=True)
 class Model:
     """A model, as its boot ROM leaves it.
 
-    a, bc, de, hl: registers when the cartridge starts. flags: F, as PUSH AF would show it; where the header's
-                   checksum byte is 0, H and C are clear.
+    a, bc, de, hl: registers when the cartridge starts. flags: F, as PUSH AF would show it; on monochrome models H and C
+                   are clear where the header's checksum byte is 0.
     divider:       the 16-bit divider, in T-cycles, when the cartridge's first opcode is about to be fetched.
     line, dot:     where the PPU is then.
+    color:         a Game Boy Color. functions: its cartridge may use what it has more.
+    revision:      of a Game Boy Color's chip: 2 for CPU CGB C, 3 for D, 4 for E.
     """
 
     name: str
@@ -29,9 +36,37 @@ class Model:
     divider: int
     line: int
     dot: int
+    color: bool = False
+    functions: bool = False
+    revision: int = 0
 
 
 DMG = Model("dmg", a=0x01, flags=0xB0, bc=0x0013, de=0x00D8, hl=0x014D, divider=0xABCC, line=153, dot=400)
 """DMG-CPU A, B, C. Proof: mooneye boot_regs-dmgABC, boot_div-dmgABCmgb, boot_hwio-dmgABCmgb; gbmicrotest poweron_*."""
 
-MODELS = {model.name: model for model in (DMG,)}
+MGB = replace(DMG, name="mgb", a=0xFF)
+"""The Pocket. Proof: mooneye boot_regs-mgb, boot_div-dmgABCmgb."""
+
+CGB_C = Model(
+    "cgb-c", a=0x11, flags=0x80, bc=0x0000, de=0xFF56, hl=0x000D, divider=0x1EA0, line=144, dot=64, color=True,
+    functions=True, revision=2,
+)  # fmt: skip
+CGB_D = replace(CGB_C, name="cgb-d", revision=3)
+CGB_E = replace(CGB_C, name="cgb-e", revision=4)
+CGB = replace(CGB_E, name="cgb")
+"""A Game Boy Color of the last revision."""
+
+PLAIN = Model(
+    "cgb-compat", a=0x11, flags=0x80, bc=0x0000, de=0x0008, hl=0x007C, divider=0x2678, line=144, dot=64, color=True,
+    revision=4,
+)  # fmt: skip
+"""A Game Boy Color with a plain cartridge. Proof: mooneye misc/boot_regs-cgb, misc/boot_div-cgbABCDE."""
+
+MODELS = {model.name: model for model in (DMG, MGB, CGB, CGB_C, CGB_D, CGB_E, PLAIN)}
+
+
+def fitted(model: Model, color_cartridge: bool) -> Model:
+    """The model as a cartridge finds it: one that does not know the Color finds it nearly a DMG."""
+    if model.functions and not color_cartridge:
+        return replace(PLAIN, revision=model.revision)
+    return model

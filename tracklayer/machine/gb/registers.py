@@ -12,12 +12,11 @@ from typing import Protocol
 from tracklayer.lang import typed, u8, u16
 from tracklayer.machine.common.registers import Reg
 
-from . import apu, divider, dma, joypad, ppu, serial, timer
+from . import apu, color_registers, divider, dma, hdma, joypad, ppu, serial, timer
 from .interrupts import IE
-from .mappers import Machine as MapperMachine
 
 
-class Machine(ppu.Machine, divider.Machine, joypad.Machine, apu.Machine, dma.Machine, MapperMachine, Protocol):
+class Machine(hdma.Machine, divider.Machine, joypad.Machine, apu.Machine, dma.Machine, Protocol):
     """The whole Game Boy, as far as its devices are concerned."""
 
 
@@ -56,6 +55,18 @@ def write_ie(gb: Machine, value: u8) -> None:
 
 
 @typed
+def read_pcm12(gb: Machine) -> u8:
+    """PCM12: what the first two channels give to their DACs."""
+    return apu.pcm(gb, 0) if gb.color.hardware else 0xFF
+
+
+@typed
+def read_pcm34(gb: Machine) -> u8:
+    """PCM34: the other two."""
+    return apu.pcm(gb, 2) if gb.color.hardware else 0xFF
+
+
+@typed
 def write_dma(gb: Machine, value: u8) -> None:
     """Start OAM DMA. What the PPU has to read from OAM as it was, it reads now."""
     ppu.catch_up(gb)
@@ -68,6 +79,10 @@ REGISTERS = (
     *divider.REGISTERS,
     *timer.REGISTERS,
     *ppu.REGISTERS,
+    *color_registers.REGISTERS,
+    *hdma.REGISTERS,
+    Reg(0xFF76, "PCM12", 0x00, read_pcm12, None),
+    Reg(0xFF77, "PCM34", 0x00, read_pcm34, None),
     Reg(0xFF0F, "IF", 0xE0, read_if, write_if),
     Reg(0xFF46, "DMA", 0x00, dma.read_dma, write_dma),
 )

@@ -15,13 +15,16 @@ from tracklayer.machine.common.clock import Clock
 from tracklayer.machine.common.registers import Reg
 
 from . import events
+from .color import Color
 from .interrupts import SERIAL, Interrupts, enabled, request
 from .timer import Timer
 
-PERIOD_BITS = 9
-"""log2 of the T-cycles per bit with the internal clock, 8192 Hz, which comes from the divider."""
+PERIOD_BITS, FAST_BITS = 9, 4
+"""log2 of the T-cycles per bit with the internal clock, 8192 Hz, which comes from the divider; a Color's fast one."""
 
 LOG_SIZE = 1024
+FAST = 0x02
+"""SC bit 1, only for cartridges that know the Color."""
 RUNNING = 0x81
 """Transfer requested, internal clock."""
 
@@ -61,12 +64,19 @@ class Machine(Protocol):
     hram: Array[u8]
     timer: Timer
     serial: Serial
+    color: Color
+
+
+@typed
+def period_bits(gb: Machine) -> u8:
+    """log2 of the T-cycles per bit."""
+    return FAST_BITS if gb.serial.sc & FAST else PERIOD_BITS
 
 
 @typed
 def clock_edges(gb: Machine, time: u64) -> u64:
     """Falling edges of the serial clock since the divider was zero."""
-    return u64(time - gb.timer.origin) >> PERIOD_BITS
+    return u64(time - gb.timer.origin) >> period_bits(gb)
 
 
 @typed(outline=True)
@@ -95,7 +105,7 @@ def reschedule(gb: Machine) -> None:
     """Plan the end of the transfer if the CPU can feel it. The port must be right as of now."""
     if gb.serial.sc & RUNNING == RUNNING and enabled(gb, SERIAL):
         last = u64(clock_edges(gb, gb.clock.now()) + gb.serial.bits_left)
-        gb.clock.schedule(events.SERIAL, u64(gb.timer.origin + u64(last << PERIOD_BITS)))
+        gb.clock.schedule(events.SERIAL, u64(gb.timer.origin + u64(last << period_bits(gb))))
     else:
         gb.clock.cancel(events.SERIAL)
 
@@ -110,7 +120,7 @@ def due(gb: Machine) -> None:
 @typed
 def divider_cleared(gb: Machine, old_origin: u64) -> None:
     """DIV was written: the serial clock starts anew, with a falling edge if it was high. The port has caught up."""
-    was_high = (u64(gb.clock.now() - old_origin) >> (PERIOD_BITS - 1)) & 1
+    was_high = (u64(gb.clock.now() - old_origin) >> (period_bits(gb) - 1)) & 1
     if was_high and gb.serial.sc & RUNNING == RUNNING:
         shift_bits(gb, 1)
     reschedule(gb)
@@ -134,14 +144,14 @@ def write_sb(gb: Machine, value: u8) -> None:
 def read_sc(gb: Machine) -> u8:
     """SC: bit 7 transfer requested, bit 0 internal clock."""
     catch_up(gb)
-    return gb.serial.sc
+    return gb.serial.sc | (0 if gb.color.functions else FAST)
 
 
 @typed
 def write_sc(gb: Machine, value: u8) -> None:
     """Start or abandon a transfer. With an external clock nothing ever arrives."""
     catch_up(gb)
-    gb.serial.sc = value & RUNNING
+    gb.serial.sc = value & (RUNNING | FAST if gb.color.functions else RUNNING)
     gb.serial.bits_left = 8
     if value & RUNNING == RUNNING:
         log_sent(gb)
@@ -158,5 +168,5 @@ def log_sent(gb: Machine) -> None:
 REGISTERS = (
     #   address name  reads as 1  on read  on write
     Reg(0xFF01, "SB", 0x00,       read_sb, write_sb),
-    Reg(0xFF02, "SC", 0x7E,       read_sc, write_sc),
+    Reg(0xFF02, "SC", 0x7C,       read_sc, write_sc),
 )  # fmt: skip

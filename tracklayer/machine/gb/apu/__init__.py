@@ -5,7 +5,7 @@ Not for: files and arrays (api/).
 """
 
 from .listener import CHARGE_BITS, Listener
-from .port import COUNT, FIRST, Machine, boot, divider_cleared, hear, read, ticks, write
+from .port import COUNT, FIRST, Machine, boot, divider_cleared, hear, pcm, read, ticks, write
 from .state import CHANNELS, Apu
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "boot",
     "divider_cleared",
     "hear",
+    "pcm",
     "read",
     "ticks",
     "write",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from tracklayer.lang import typed, u8, u16, u64
 from tracklayer.machine.common.clock import NEVER, Clock
 
+from ..speed import Speed, dots
 from . import listener, registers, sequencer
 from .state import CGB_E, DMG, REGISTERS, Apu
 
@@ -26,19 +27,20 @@ class Machine(Protocol):
 
     host: GbHost
     clock: Clock
+    speed: Speed
     apu: Apu
 
 
 @typed
 def ticks(gb: Machine) -> u64:
     """The sound chip's time now. The one place where T-cycles become its ticks."""
-    return gb.clock.now() >> 1
+    return dots(gb) >> 1
 
 
 @typed
 def cycle(gb: Machine) -> u8:
     """The chip's ticks in an M-cycle."""
-    return 2
+    return 2 >> gb.speed.double
 
 
 @typed
@@ -55,6 +57,12 @@ def write(gb: Machine, address: u16, value: u8) -> None:
     registers.write(gb.apu, (address - FIRST) & 0x3F, value, now, end)
     if gb.host.listener.on:
         listener.write(gb.host.listener, (address - FIRST) & 0x3F, value, now, end)
+
+
+@typed
+def pcm(gb: Machine, low: Any) -> u8:
+    """PCM12 (`low` is 0) or PCM34 (2)."""
+    return registers.pcm(gb.apu, low, ticks(gb))
 
 
 @typed
@@ -90,11 +98,13 @@ UNVERIFIED (CGB): no test known.
 """
 
 
-def boot(gb: Any, model: str) -> None:
+def boot(gb: Any, revision: int) -> None:
     """The chip as a boot ROM leaves it. The clock must show the time of the cartridge's first instruction."""
     apu = gb.apu
     now = ticks(gb)
-    apu.revision, steps = REVISIONS[model]
+    apu.revision, steps = REVISIONS["cgb" if revision else "dmg"]
+    if revision:
+        apu.revision = revision
     apu.origin = gb.timer.origin >> 1
     apu.sweep.due = NEVER
     apu.power = 1

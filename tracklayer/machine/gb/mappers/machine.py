@@ -12,6 +12,7 @@ from typing import Protocol
 from tracklayer.lang import ask, typed, u1, u32, u64
 from tracklayer.machine.common.clock import Clock
 
+from .. import speed
 from ..maps import Machine as MapsMachine
 from .state import CLOCK_RATE_BITS, MapperRegisters
 
@@ -20,6 +21,7 @@ class Machine(MapsMachine, Protocol):
     """What a mapper reaches of its machine."""
 
     clock: Clock
+    speed: speed.Speed
     mapper: MapperRegisters
 
 
@@ -34,7 +36,7 @@ def time(gb: Machine) -> u64:
         if gb.host.ports.failed:
             gb.clock.attention()
         return now
-    return gb.clock.now()
+    return speed.dots(gb)
 
 
 @typed

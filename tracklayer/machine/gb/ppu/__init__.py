@@ -5,6 +5,7 @@
     stat.py       the STAT interrupt line
     objects.py    which objects a line has, and how long they make it
     line.py       drawing a line at once
+    color.py      the same on a Game Boy Color
     registers.py  LCDC to WX
 
 The PPU is lazy: it does nothing until somebody looks (a register, VRAM or OAM is touched, a picture is wanted) or until
@@ -15,17 +16,19 @@ from .registers import DOTS_BEFORE_ON, REGISTERS, power_on, write_lcdc
 from .state import (
     DOTS_PER_FRAME,
     DOTS_PER_LINE,
+    LCD_ENABLE,
     OAM_READ,
     OAM_WRITE,
+    PALETTES,
     VRAM_READ,
     VRAM_WRITE,
     Machine,
     Ppu,
 )
-from .timing import catch_up, frame_due, reschedule, stat_due
+from .timing import catch_up, drawn, frame_due, next_hblank_look, reschedule, speed_changed, stat_due, touch
 
 __all__ = [
-    "DOTS_BEFORE_ON", "DOTS_PER_FRAME", "DOTS_PER_LINE", "OAM_READ", "OAM_WRITE", "REGISTERS",
-    "VRAM_READ", "VRAM_WRITE", "Machine", "Ppu", "catch_up", "frame_due", "power_on", "reschedule",
-    "stat_due", "write_lcdc",
+    "DOTS_BEFORE_ON", "DOTS_PER_FRAME", "DOTS_PER_LINE", "LCD_ENABLE", "OAM_READ", "OAM_WRITE", "PALETTES", "REGISTERS",
+    "VRAM_READ", "VRAM_WRITE", "Machine", "Ppu", "catch_up", "drawn", "frame_due", "next_hblank_look", "power_on",
+    "reschedule", "speed_changed", "stat_due", "touch", "write_lcdc",
 ]  # fmt: skip

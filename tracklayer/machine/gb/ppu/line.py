@@ -11,9 +11,11 @@ eight pixels at a time; `ONES * n` is eight times n.
 
 from __future__ import annotations
 
+from typing import Any
+
 from tracklayer.lang import typed, u8, u16, u64
 
-from ..host import PICTURE_WORDS
+from ..host import COLOUR_WORDS, PICTURE_WORDS
 from .objects import window_on_line
 from .state import (
     BG_ENABLE,
@@ -32,6 +34,9 @@ SPREAD = tuple(sum(((byte >> (7 - x)) & 1) << (8 * x) for x in range(8)) for byt
 """A byte of tile data as a word: bit 7, the leftmost pixel, in the low byte."""
 SPREAD_FLIPPED = tuple(sum(((byte >> x) & 1) << (8 * x) for x in range(8)) for byte in range(256))
 
+WHITE = 0x7FFF7FFF7FFF7FFF
+"""Four pixels of a colour picture."""
+
 OBJ_PALETTE, OBJ_BEHIND = 4, 8
 """Bits of a pixel in the object layer, above its colour: it uses OBP1; colours 1 to 3 of the background hide it."""
 
@@ -40,9 +45,9 @@ OBJ_PALETTE, OBJ_BEHIND = 4, 8
 def draw(gb: Machine) -> None:
     """Draw the current line into the picture that is not shown."""
     if gb.ppu.lcdc & BG_ENABLE:
-        draw_background(gb)
+        draw_background(gb, tile_row)
         if window_on_line(gb):
-            draw_window(gb)
+            draw_window(gb, tile_row)
     else:
         for k in range(WORDS):
             gb.host.line.background[k] = 0
@@ -57,8 +62,9 @@ def draw(gb: Machine) -> None:
 
 
 @typed
-def tile_row(gb: Machine, tile: u8, row: u16) -> u64:
-    """Eight pixels of a background or window tile."""
+def tile_row(gb: Machine, place: u16, row: u16) -> u64:
+    """Eight pixels of the background or window tile whose number stands at `place` in VRAM."""
+    tile = gb.vram[place & 0x1FFF]
     address = tile * 16 + row * 2
     if gb.ppu.lcdc & TILE_DATA == 0 and tile < 128:
         address = address + 0x1000
@@ -66,21 +72,21 @@ def tile_row(gb: Machine, tile: u8, row: u16) -> u64:
 
 
 @typed
-def draw_background(gb: Machine) -> None:
-    """Fetch 21 tiles from the map and shift them left by SCX's low bits."""
+def draw_background(gb: Machine, fetch: Any) -> None:
+    """Fetch 21 tiles from the map, by `tile_row` or its like, and shift them left by SCX's low bits."""
     y = (gb.ppu.line + gb.ppu.scy) & 0xFF
     first = (0x1C00 if gb.ppu.lcdc & BG_MAP else 0x1800) + (y >> 3) * 32
     column = gb.ppu.scx >> 3
     shift = (gb.ppu.scx & 7) * 8
-    left = tile_row(gb, gb.vram[first + column], y & 7)
+    left = fetch(gb, first + column, y & 7)
     for k in range(WORDS):
-        right = tile_row(gb, gb.vram[first + ((column + k + 1) & 31)], y & 7)
+        right = fetch(gb, first + ((column + k + 1) & 31), y & 7)
         gb.host.line.background[k] = (left >> shift) | u64(u64(right << (56 - shift)) << 8)
         left = right
 
 
 @typed
-def draw_window(gb: Machine) -> None:
+def draw_window(gb: Machine, fetch: Any) -> None:
     """Put the window's current row over the background from WX - 7 on."""
     y = gb.ppu.window_line
     first = (0x1C00 if gb.ppu.lcdc & WINDOW_MAP else 0x1800) + (y >> 3) * 32
@@ -91,7 +97,7 @@ def draw_window(gb: Machine) -> None:
     left: u64 = 0
     keep = u64((1 << shift) - 1)
     while word <= WORDS:
-        right = tile_row(gb, gb.vram[first + (tile & 31)], y & 7)
+        right = fetch(gb, first + (tile & 31), y & 7)
         pixels = u64(right << shift) | ((left >> (56 - shift)) >> 8)
         if word > 0:
             at = word - 1
@@ -110,13 +116,13 @@ def draw_objects(gb: Machine) -> None:
     height = 16 if gb.ppu.lcdc & OBJ_TALL else 8
     index: u8 = 0
     while index < gb.ppu.object_count:
-        draw_object(gb, gb.ppu.objects[index & 15], height)
+        draw_object(gb, gb.ppu.objects[index & 15], height, False)
         index = u8(index + 1)
 
 
 @typed
-def draw_object(gb: Machine, key: u16, height: u8) -> None:
-    """Lay one object under those already there."""
+def draw_object(gb: Machine, key: u16, height: u8, functions: Any) -> None:
+    """Lay one object under those already there. `functions`: with what its flags mean on a Color."""
     x = key >> 8
     if x < 168:
         place = (key & 63) * 4
@@ -128,13 +134,18 @@ def draw_object(gb: Machine, key: u16, height: u8) -> None:
         if height == 16:
             tile = tile & 0xFE
         address = (tile * 16 + row * 2) & 0x1FFF
-        low, high = gb.vram[address], gb.vram[(address + 1) & 0x1FFF]
+        if functions:
+            address = address | (flags & 8) << 10
+        low, high = gb.vram[address & 0x3FFF], gb.vram[(address + 1) & 0x3FFF]
         pixels: u64 = 0
         if flags & 0x20:
             pixels = SPREAD_FLIPPED[low] | SPREAD_FLIPPED[high] << 1
         else:
             pixels = SPREAD[low] | SPREAD[high] << 1
-        marks = (flags >> 4 & 1) * OBJ_PALETTE + (flags >> 7) * OBJ_BEHIND
+        if functions:
+            marks = (flags & 7) << 2 | flags & 0x80
+        else:
+            marks = (flags >> 4 & 1) * OBJ_PALETTE + (flags >> 7) * OBJ_BEHIND
         pixels = pixels | u64(ONES * marks) & opaque(pixels)
         shift = (x & 7) * 8
         lay_under(gb, x >> 3, u64(pixels << shift))
@@ -194,3 +205,9 @@ def blank(gb: Machine) -> None:
     while index < PICTURE_WORDS:
         gb.host.picture.words[start + index] = 0
         index = u16(index + 1)
+    if gb.color.hardware:
+        index = 0
+        start = gb.host.shown * COLOUR_WORDS
+        while index < COLOUR_WORDS:
+            gb.host.colours.words[start + index] = WHITE
+            index = u16(index + 1)

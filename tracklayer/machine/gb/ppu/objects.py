@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from tracklayer.lang import address_of, pointer, pointer_at, typed, u8, u16, u32, u64
 
+from .. import speed
 from .state import (
     OBJ_ENABLE,
     OBJ_TALL,
@@ -40,7 +41,8 @@ def scan(gb: Machine) -> None:
     if any_touches(gb, height) == 0:
         return
     begin = u64(gb.ppu.line_start + 4)
-    disturbed = gb.dma.started < u64(begin + 2 * OBJECTS) and begin < u64(gb.dma.started + 640)
+    started = speed.dots_at(gb, gb.dma.started)
+    disturbed = started < u64(begin + 2 * OBJECTS) and begin < u64(started + (640 >> gb.speed.double))
     row = gb.ppu.line + 16
     index: u8 = 0
     while index < OBJECTS:
@@ -68,7 +70,8 @@ def any_touches(gb: Machine, height: u8) -> u32:
 def seen_during_dma(gb: Machine, index: u8) -> bool:
     """Whether the scan came to this object while OAM belonged to the DMA."""
     time = u64(gb.ppu.line_start + 4 + 2 * index)
-    return gb.dma.started <= time < u64(gb.dma.started + 640)
+    started = speed.dots_at(gb, gb.dma.started)
+    return started <= time < u64(started + (640 >> gb.speed.double))
 
 
 @typed

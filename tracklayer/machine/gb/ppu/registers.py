@@ -11,10 +11,20 @@ from tracklayer.lang import typed, u8, u16, u64
 from tracklayer.machine.common.clock import NEVER
 from tracklayer.machine.common.registers import Reg
 
-from .. import events
+from .. import events, speed
 from . import line, pipeline, stat
 from .state import DOTS_PER_FRAME, DOTS_PER_LINE, HBLANK, HEIGHT, LCD_ENABLE, Machine
-from .timing import COMPARE_DOT, SCAN_END, catch_up, free_vram, match_wy, reschedule, step_at, touch
+from .timing import (
+    COMPARE_DOT,
+    SCAN_END,
+    catch_up,
+    free_vram,
+    match_wy,
+    reschedule,
+    schedule_frame,
+    step_at,
+    touch,
+)  # fmt: skip
 
 DOTS_BEFORE_ON = 4
 """When the LCD goes on, the first line is already so many dots old."""
@@ -56,7 +66,7 @@ def lcd_off(gb: Machine) -> None:
     gb.ppu.signals = 0
     gb.ppu.locks = 0
     gb.clock.cancel(events.STAT)
-    gb.clock.schedule(events.FRAME, u64(gb.ppu.frame_done + DOTS_PER_FRAME))
+    schedule_frame(gb, u64(gb.ppu.frame_done + DOTS_PER_FRAME))
     free_vram(gb, 1)
     line.blank(gb)
 
@@ -67,7 +77,7 @@ def lcd_on(gb: Machine) -> None:
 
     Proof: mooneye ppu/lcdon_timing-GS, lcdon_write_timing-GS.
     """
-    gb.ppu.line_start = u64(gb.clock.now() - DOTS_BEFORE_ON)
+    gb.ppu.line_start = u64(speed.dots(gb) - DOTS_BEFORE_ON)
     gb.ppu.first_line = 1
     gb.ppu.fresh = 1
     gb.host.drawing = 0
@@ -76,9 +86,11 @@ def lcd_on(gb: Machine) -> None:
     gb.ppu.compare = 0
     stat.update(gb)
     step_at(gb, SCAN_END, 80)
-    gb.clock.schedule(events.FRAME, u64(gb.ppu.line_start + HEIGHT * DOTS_PER_LINE + COMPARE_DOT))
+    schedule_frame(gb, u64(gb.ppu.line_start + HEIGHT * DOTS_PER_LINE + COMPARE_DOT))
     free_vram(gb, 0)
     reschedule(gb)
+    if gb.color.functions:
+        gb.clock.schedule(events.HDMA, gb.clock.now())
 
 
 @typed
@@ -86,7 +98,7 @@ def power_on(gb: Machine) -> None:
     """The state of a PPU whose LCD is off since power-on."""
     gb.ppu.next = NEVER
     gb.ppu.vram_free = 1
-    gb.clock.schedule(events.FRAME, u64(gb.clock.now() + DOTS_PER_FRAME))
+    schedule_frame(gb, u64(speed.dots(gb) + DOTS_PER_FRAME))
 
 
 @typed
@@ -103,7 +115,7 @@ def write_stat(gb: Machine, value: u8) -> None:
     Source: Pan Docs, "Spurious STAT interrupts".
     """
     catch_up(gb)
-    if gb.ppu.lcdc & LCD_ENABLE:
+    if gb.ppu.lcdc & LCD_ENABLE != 0 and gb.color.hardware == 0:
         stat.update_selected(gb, 0x78)
     gb.ppu.stat = value & 0x78
     if gb.ppu.lcdc & LCD_ENABLE:

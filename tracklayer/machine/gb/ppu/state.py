@@ -12,10 +12,12 @@ from typing import Protocol
 from tracklayer.lang import Array, array, struct, u1, u8, u16, u64
 from tracklayer.machine.common.clock import Clock
 
+from ..color import Color
 from ..dma import Dma
 from ..host import GbHost
 from ..interrupts import Interrupts
 from ..maps import Banks
+from ..speed import Speed
 
 WIDTH = 160
 HEIGHT = 144
@@ -37,7 +39,7 @@ TILE_DATA, WINDOW_ENABLE, WINDOW_MAP, LCD_ENABLE = 0x10, 0x20, 0x40, 0x80
 SOURCE_HBLANK, SOURCE_VBLANK, SOURCE_OAM, SOURCE_LYC = 0x08, 0x10, 0x20, 0x40
 
 # What the CPU is kept from.
-OAM_READ, OAM_WRITE, VRAM_READ, VRAM_WRITE = 1, 2, 4, 8
+OAM_READ, OAM_WRITE, VRAM_READ, VRAM_WRITE, PALETTES = 1, 2, 4, 8, 16
 
 HBLANK, VBLANK, OAM_SCAN, DRAWING = 0, 1, 2, 3
 """The modes as STAT shows them."""
@@ -97,11 +99,13 @@ class Ppu:
     """The pixel processing unit."""
 
     line_start: u64
-    """Time of dot 0 of the current line."""
+    """Dot 0 of the current line. All times of the PPU are dots (speed.py)."""
     next: u64
     """Time of the next step of `timing.advance`; NEVER while the LCD is off."""
     frame_done: u64
     """When the last frame was counted."""
+    frame_next: u64
+    """The dot at which the next frame event is due."""
     frames: u64
     """Frames so far: VBlanks, or their time passed with the LCD off."""
     phase: u8
@@ -153,6 +157,8 @@ class Machine(Protocol):
     clock: Clock
     interrupts: Interrupts
     ppu: Ppu
+    speed: Speed
+    color: Color
     dma: Dma
     banks: Banks
     hram: Array[u8]

@@ -20,12 +20,12 @@ from __future__ import annotations
 from tracklayer.lang import typed, u1, u8, u16, u32, u64
 from tracklayer.machine.common.clock import NEVER, STOP_FRAME
 
-from .. import events
+from .. import events, speed
 from ..interrupts import STAT as STAT_INTERRUPT
 from ..interrupts import VBLANK as VBLANK_INTERRUPT
 from ..interrupts import enabled, request
 from ..maps import VRAM, remap
-from . import line, objects, pipeline, stat
+from . import color, line, objects, pipeline, stat
 from .state import (
     DOTS_PER_FRAME,
     DOTS_PER_LINE,
@@ -38,6 +38,7 @@ from .state import (
     OAM_READ,
     OAM_SCAN,
     OAM_WRITE,
+    PALETTES,
     SOURCE_HBLANK,
     SOURCE_LYC,
     SOURCE_OAM,
@@ -59,7 +60,7 @@ LINE_BEGIN, LINE_COMPARE, SCAN_END, DRAW_BEGIN, DRAW_END, HBLANK_SIGNAL, LINE_15
 @typed(outline=True)
 def catch_up(gb: Machine) -> None:
     """Do every step that is due."""
-    now = gb.clock.now()
+    now = speed.dots(gb)
     while gb.ppu.next <= now:
         if gb.ppu.phase == LINE_BEGIN and u64(gb.ppu.next + DOTS_PER_LINE) <= now and whole_lines(gb) > 0:
             run_lines(gb, now)
@@ -100,7 +101,7 @@ def run_lines(gb: Machine, now: u64) -> None:
             match_wy(gb)
             if gb.host.drawing:
                 objects.scan(gb)
-                line.draw(gb)
+                draw_line(gb)
             gb.ppu.pipe.window_drawn = objects.window_on_line(gb)
         gb.ppu.next = u64(gb.ppu.next + DOTS_PER_LINE)
         done = u8(done + 1)
@@ -233,7 +234,7 @@ def scan_end(gb: Machine) -> None:
 def draw_begin(gb: Machine) -> None:
     """Dot 84: mode 3."""
     gb.ppu.mode = DRAWING
-    gb.ppu.locks = OAM_READ | OAM_WRITE | VRAM_READ | VRAM_WRITE
+    gb.ppu.locks = OAM_READ | OAM_WRITE | VRAM_READ | VRAM_WRITE | PALETTES
     if gb.ppu.pipe.active:
         step_at(gb, DRAW_END, pipeline.soonest_end(gb))
     else:
@@ -253,7 +254,7 @@ def draw_end(gb: Machine) -> None:
             hblank_begin(gb)
     else:
         if gb.host.drawing:
-            line.draw(gb)
+            draw_line(gb)
         gb.ppu.pipe.window_drawn = objects.window_on_line(gb)
         hblank_begin(gb)
 
@@ -275,7 +276,7 @@ def look_again(gb: Machine) -> None:
 @typed(outline=True)
 def touch(gb: Machine) -> None:
     """A register that drawing reads is about to change: draw all that still sees the old value."""
-    dot = u16(gb.clock.now() - gb.ppu.line_start)
+    dot = u16(speed.dots(gb) - gb.ppu.line_start)
     phase = gb.ppu.phase
     if phase == DRAW_END or phase == DRAW_BEGIN:
         if gb.ppu.pipe.active == 0:
@@ -297,7 +298,7 @@ def frame_begin(gb: Machine) -> None:
     gb.ppu.window_line = 0
     gb.ppu.window_reached = 0
     gb.host.drawing = gb.host.render != 0
-    gb.clock.schedule(events.FRAME, u64(gb.ppu.line_start + HEIGHT * DOTS_PER_LINE + COMPARE_DOT))
+    schedule_frame(gb, u64(gb.ppu.line_start + HEIGHT * DOTS_PER_LINE + COMPARE_DOT))
     free_vram(gb, 0)
 
 
@@ -309,7 +310,7 @@ def frame_end(gb: Machine) -> None:
     elif gb.host.drawing:
         gb.host.shown = 1 - gb.host.shown
     count_frame(gb, u64(gb.ppu.line_start + COMPARE_DOT))
-    gb.clock.schedule(events.FRAME, u64(gb.ppu.line_start + (LINES - HEIGHT) * DOTS_PER_LINE))
+    schedule_frame(gb, u64(gb.ppu.line_start + (LINES - HEIGHT) * DOTS_PER_LINE))
     free_vram(gb, 1)
 
 
@@ -319,6 +320,37 @@ def free_vram(gb: Machine, free: u1) -> None:
     if gb.ppu.vram_free != free:
         gb.ppu.vram_free = free
         remap(gb, VRAM, 32)
+
+
+@typed
+def schedule_frame(gb: Machine, dot: u64) -> None:
+    """The next frame event is due at a dot."""
+    gb.ppu.frame_next = dot
+    gb.clock.schedule(events.FRAME, speed.time_of(gb, dot))
+
+
+@typed(outline=True)
+def speed_changed(gb: Machine) -> None:
+    """The CPU's clock has another pace: plan everything anew."""
+    schedule_frame(gb, gb.ppu.frame_next)
+    reschedule(gb)
+
+
+@typed
+def drawn(gb: Machine) -> bool:
+    """Whether this is a line's HBlank. The PPU must be right as of now."""
+    if gb.ppu.lcdc & LCD_ENABLE == 0 or gb.ppu.line >= HEIGHT:
+        return False
+    return gb.ppu.phase == HBLANK_SIGNAL or gb.ppu.phase == LINE_BEGIN
+
+
+@typed
+def draw_line(gb: Machine) -> None:
+    """Draw the current line at once."""
+    if gb.color.hardware:
+        color.draw(gb)
+    else:
+        line.draw(gb)
 
 
 @typed
@@ -339,8 +371,8 @@ def frame_due(gb: Machine) -> None:
         catch_up(gb)
     else:
         line.blank(gb)
-        count_frame(gb, gb.clock.at[events.FRAME])
-        gb.clock.schedule(events.FRAME, u64(gb.ppu.frame_done + DOTS_PER_FRAME))
+        count_frame(gb, gb.ppu.frame_next)
+        schedule_frame(gb, u64(gb.ppu.frame_done + DOTS_PER_FRAME))
 
 
 @typed
@@ -366,14 +398,14 @@ def reschedule(gb: Machine) -> None:
             soonest = min(soonest, next_hblank_look(gb))
         if selected & SOURCE_VBLANK:
             soonest = min(soonest, in_frame(gb, HEIGHT * DOTS_PER_LINE + COMPARE_DOT))
-        gb.clock.schedule(events.STAT, soonest)
+        gb.clock.schedule(events.STAT, speed.time_of(gb, soonest))
 
 
 @typed
 def in_frame(gb: Machine, dot: u32) -> u64:
     """The next time that comes `dot` dots after the begin of a frame."""
     time = u64(gb.ppu.line_start - gb.ppu.line * DOTS_PER_LINE + dot)
-    return time if time > gb.clock.now() else u64(time + DOTS_PER_FRAME)
+    return time if time > speed.dots(gb) else u64(time + DOTS_PER_FRAME)
 
 
 @typed

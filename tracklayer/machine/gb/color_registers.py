@@ -1,0 +1,241 @@
+"""The registers of a Game Boy Color that a DMG does not have, but for VRAM DMA's.
+
+For:     KEY1, VBK, RP, BCPS to OCPD, OPRI, SVBK, FF72 to FF75.
+Not for: what palettes do to a picture (ppu/color.py); VRAM DMA (hdma.py).
+Source:  Pan Docs, "CGB Registers", "LCD Color Palettes (CGB only)".
+Proof:   mooneye misc/bits/unused_hwio-C, misc/boot_hwio-C.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from tracklayer.lang import typed, u8
+from tracklayer.machine.common.registers import Reg
+
+from . import maps, ppu, speed
+
+
+class Machine(ppu.Machine, speed.Machine, Protocol):
+    """What these registers reach of their machine."""
+
+
+@typed
+def read_key1(gb: Machine) -> u8:
+    """KEY1: the speed, and whether STOP will change it."""
+    if gb.color.functions == 0:
+        return 0xFF
+    return 0x7E | gb.speed.double << 7 | gb.speed.armed
+
+
+@typed
+def write_key1(gb: Machine, value: u8) -> None:
+    """Prepare a change of speed."""
+    if gb.color.functions:
+        gb.speed.armed = value & 1
+
+
+@typed
+def read_vbk(gb: Machine) -> u8:
+    """VBK: the VRAM bank. A plain cartridge reads it too. Proof: mooneye misc/bits/unused_hwio-C."""
+    if gb.color.hardware == 0:
+        return 0xFF
+    return 0xFE | gb.color.vram_bank
+
+
+@typed
+def write_vbk(gb: Machine, value: u8) -> None:
+    """Select the VRAM bank."""
+    if gb.color.functions:
+        gb.color.vram_bank = value & 1
+        maps.place_vram(gb)
+        maps.remap(gb, maps.VRAM, 32)
+
+
+@typed
+def read_svbk(gb: Machine) -> u8:
+    """SVBK: the bank of work RAM at D000."""
+    if gb.color.functions == 0:
+        return 0xFF
+    return 0xF8 | gb.color.wram_bank
+
+
+@typed
+def write_svbk(gb: Machine, value: u8) -> None:
+    """Select the bank of work RAM at D000, and at F000."""
+    if gb.color.functions:
+        gb.color.wram_bank = value & 7
+        maps.place_wram(gb)
+        maps.remap(gb, maps.WRAM_HIGH, 16)
+        maps.remap(gb, maps.ECHO + 16, 14)
+
+
+@typed
+def read_rp(gb: Machine) -> u8:
+    """RP: bit 1 is 0 while light is seen and reading is enabled."""
+    if gb.color.functions == 0:
+        return 0xFF
+    sees = gb.color.light.seen != 0 and gb.color.light.control & 0xC0 == 0xC0
+    return gb.color.light.control | 0x3C | (0 if sees else 2)
+
+
+@typed
+def write_rp(gb: Machine, value: u8) -> None:
+    """Switch the diode, and the sensor."""
+    if gb.color.functions:
+        gb.color.light.control = value & 0xC1
+
+
+@typed
+def read_opri(gb: Machine) -> u8:
+    """OPRI: 1 if objects are ordered as on a DMG."""
+    if gb.color.functions == 0:
+        return 0xFF
+    return 0xFE | gb.color.object_order
+
+
+@typed
+def write_opri(gb: Machine, value: u8) -> None:
+    """Locked, as far as drawing goes, since the boot ROM. Source: Pan Docs, "FF6C - OPRI"."""
+    if gb.color.functions:
+        gb.color.object_order = value & 1
+
+
+@typed
+def read_palette(gb: Machine, index: u8, first: u8) -> u8:
+    """A byte of the palettes from `first` on; FF in mode 3, and for a plain cartridge."""
+    if gb.color.functions == 0:
+        return 0xFF
+    ppu.catch_up(gb)
+    if gb.ppu.locks & ppu.PALETTES:
+        return 0xFF
+    colour = gb.color.palettes[(index >> 1 & 31) + (first & 32)]
+    return u8(colour >> 8) if index & 1 else u8(colour)
+
+
+@typed
+def write_palette(gb: Machine, index: u8, first: u8, value: u8) -> u8:
+    """Write a byte of the palettes, except in mode 3. Returns the index afterwards: it steps in any case."""
+    ppu.catch_up(gb)
+    if gb.ppu.locks & ppu.PALETTES == 0:
+        ppu.touch(gb)
+        at = (index >> 1 & 31) + (first & 32)
+        colour = gb.color.palettes[at]
+        gb.color.palettes[at] = colour & 0xFF | value << 8 if index & 1 else colour & 0xFF00 | value
+    return index & 0x80 | (index + (index >> 7)) & 0x3F
+
+
+@typed
+def read_bcps(gb: Machine) -> u8:
+    """BCPS, also for a plain cartridge."""
+    return gb.color.background_index | 0x40 if gb.color.hardware else 0xFF
+
+
+@typed
+def write_bcps(gb: Machine, value: u8) -> None:
+    """Select a byte of the background's palettes."""
+    gb.color.background_index = value & 0xBF
+
+
+@typed
+def read_bcpd(gb: Machine) -> u8:
+    """BCPD: the selected byte."""
+    return read_palette(gb, gb.color.background_index, 0)
+
+
+@typed
+def write_bcpd(gb: Machine, value: u8) -> None:
+    """Write the selected byte."""
+    if gb.color.functions:
+        gb.color.background_index = write_palette(gb, gb.color.background_index, 0, value)
+
+
+@typed
+def read_ocps(gb: Machine) -> u8:
+    """OCPS, also for a plain cartridge."""
+    return gb.color.object_index | 0x40 if gb.color.hardware else 0xFF
+
+
+@typed
+def write_ocps(gb: Machine, value: u8) -> None:
+    """Select a byte of the objects' palettes."""
+    gb.color.object_index = value & 0xBF
+
+
+@typed
+def read_ocpd(gb: Machine) -> u8:
+    """OCPD: the selected byte."""
+    return read_palette(gb, gb.color.object_index, 32)
+
+
+@typed
+def write_ocpd(gb: Machine, value: u8) -> None:
+    """Write the selected byte."""
+    if gb.color.functions:
+        gb.color.object_index = write_palette(gb, gb.color.object_index, 32, value)
+
+
+@typed
+def read_ff72(gb: Machine) -> u8:
+    """FF72, a byte of no known use."""
+    return gb.color.odd[0] if gb.color.hardware else 0xFF
+
+
+@typed
+def write_ff72(gb: Machine, value: u8) -> None:
+    """Keep it."""
+    gb.color.odd[0] = value
+
+
+@typed
+def read_ff73(gb: Machine) -> u8:
+    """FF73, like FF72."""
+    return gb.color.odd[1] if gb.color.hardware else 0xFF
+
+
+@typed
+def write_ff73(gb: Machine, value: u8) -> None:
+    """Keep it."""
+    gb.color.odd[1] = value
+
+
+@typed
+def read_ff74(gb: Machine) -> u8:
+    """FF74, like FF72, but only for a cartridge that knows the Color."""
+    return gb.color.odd[2] if gb.color.functions else 0xFF
+
+
+@typed
+def write_ff74(gb: Machine, value: u8) -> None:
+    """Keep it."""
+    gb.color.odd[2] = value
+
+
+@typed
+def read_ff75(gb: Machine) -> u8:
+    """FF75: three bits of no known use."""
+    return gb.color.odd[3] | 0x8F if gb.color.hardware else 0xFF
+
+
+@typed
+def write_ff75(gb: Machine, value: u8) -> None:
+    """Keep bits 6-4."""
+    gb.color.odd[3] = value & 0x70
+
+
+REGISTERS = (
+    #   address name    reads as 1  on read    on write
+    Reg(0xFF4D, "KEY1", 0x00,       read_key1, write_key1),
+    Reg(0xFF4F, "VBK",  0x00,       read_vbk,  write_vbk),
+    Reg(0xFF56, "RP",   0x00,       read_rp,   write_rp),
+    Reg(0xFF68, "BCPS", 0x00,       read_bcps, write_bcps),
+    Reg(0xFF69, "BCPD", 0x00,       read_bcpd, write_bcpd),
+    Reg(0xFF6A, "OCPS", 0x00,       read_ocps, write_ocps),
+    Reg(0xFF6B, "OCPD", 0x00,       read_ocpd, write_ocpd),
+    Reg(0xFF6C, "OPRI", 0x00,       read_opri, write_opri),
+    Reg(0xFF70, "SVBK", 0x00,       read_svbk, write_svbk),
+    Reg(0xFF72, "FF72", 0x00,       read_ff72, write_ff72),
+    Reg(0xFF73, "FF73", 0x00,       read_ff73, write_ff73),
+    Reg(0xFF74, "FF74", 0x00,       read_ff74, write_ff74),
+    Reg(0xFF75, "FF75", 0x00,       read_ff75, write_ff75),
+)  # fmt: skip

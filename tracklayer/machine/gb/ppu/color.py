@@ -1,0 +1,144 @@
+"""Drawing a whole line at once on a Game Boy Color.
+
+For:     the background's attributes, objects in OAM's order, priorities, palettes; plain cartridges' shades as colours.
+Not for: a DMG (line.py); lines on which something is written during mode 3 (pipeline.py).
+Source:  Pan Docs, "BG Map Attributes (CGB Mode only)", "BG-to-OBJ Priority in CGB Mode", "LCD Color Palettes".
+Proof:   cgb-acid2; tests/machine/gb/ppu/test_color.py holds it against pipeline.py.
+
+As in line.py a word holds 8 pixels, one in each byte: bits 1-0 are the colour, bits 4-2 the palette, bit 7 is the
+attribute that puts the background in front, or the object behind. What comes out is an index into the palettes: bit 5
+is 1 for an object.
+"""
+
+from __future__ import annotations
+
+from tracklayer.lang import typed, u8, u16, u64
+
+from ..host import COLOUR_WORDS
+from .line import (
+    ONES,
+    SPREAD,
+    SPREAD_FLIPPED,
+    draw_background,
+    draw_object,
+    draw_objects,
+    draw_window,
+    opaque,
+    tile_row,
+)
+from .line import shades as through
+from .objects import window_on_line
+from .state import BG_ENABLE, HEIGHT, OBJ_ENABLE, OBJ_TALL, TILE_DATA, WORDS, Machine
+
+OF_OBJECTS = 0x20
+"""Index of the first colour of the objects' palettes."""
+ATTRIBUTES = 0x2000
+"""From a tile's number in VRAM to its attributes, in bank 1."""
+
+
+@typed(outline=True)
+def draw(gb: Machine) -> None:
+    """Draw the current line into the picture that is not shown."""
+    if gb.color.functions:
+        draw_background(gb, attributed_row)
+        if window_on_line(gb):
+            draw_window(gb, attributed_row)
+    elif gb.ppu.lcdc & BG_ENABLE:
+        draw_background(gb, tile_row)
+        if window_on_line(gb):
+            draw_window(gb, tile_row)
+    else:
+        for k in range(WORDS):
+            gb.host.line.background[k] = 0
+    has_objects = gb.ppu.lcdc & OBJ_ENABLE != 0 and gb.ppu.object_count > 0
+    if not has_objects:
+        for k in range(WORDS + 2):
+            gb.host.line.objects[k] = 0
+    elif gb.color.functions:
+        draw_in_order(gb)
+    else:
+        draw_objects(gb)
+    if gb.color.functions:
+        mix(gb)
+    else:
+        mix_plain(gb)
+
+
+@typed
+def attributed_row(gb: Machine, place: u16, row: u16) -> u64:
+    """Eight pixels of the tile whose number stands at `place` in VRAM, as its attributes say."""
+    tile = gb.vram[place & 0x1FFF]
+    attributes = gb.vram[(place & 0x1FFF) + ATTRIBUTES]
+    if attributes & 0x40:
+        row = 7 - (row & 7)
+    address = (attributes & 8) << 10 | tile * 16 + (row & 7) * 2
+    if gb.ppu.lcdc & TILE_DATA == 0 and tile < 128:
+        address = address + 0x1000
+    low, high = gb.vram[address & 0x3FFF], gb.vram[(address + 1) & 0x3FFF]
+    pixels: u64 = 0
+    if attributes & 0x20:
+        pixels = SPREAD_FLIPPED[low] | SPREAD_FLIPPED[high] << 1
+    else:
+        pixels = SPREAD[low] | SPREAD[high] << 1
+    return pixels | u64(ONES * ((attributes & 7) << 2 | attributes & 0x80))
+
+
+@typed
+def draw_in_order(gb: Machine) -> None:
+    """Lay the line's objects into the object layer, the first in OAM in front."""
+    for k in range(WORDS + 2):
+        gb.host.line.objects[k] = 0
+    height = 16 if gb.ppu.lcdc & OBJ_TALL else 8
+    wanted: u64 = 0
+    index: u8 = 0
+    while index < gb.ppu.object_count:
+        wanted = wanted | 1 << (gb.ppu.objects[index & 15] & 63)
+        index = u8(index + 1)
+    place: u8 = 0
+    while wanted >> (place & 63) != 0 and place < 40:
+        if wanted >> place & 1:
+            draw_object(gb, gb.oam[place * 4 + 1] << 8 | place, height, True)
+        place = u8(place + 1)
+
+
+@typed
+def mix(gb: Machine) -> None:
+    """Put the object layer over the background. LCDC bit 0 off puts every object in front."""
+    attributes_count: u64 = ONES if gb.ppu.lcdc & BG_ENABLE else 0
+    for k in range(WORDS):
+        pixels = gb.host.line.background[k]
+        objects = gb.host.line.objects[k + 1]
+        hidden = u64(((pixels | objects) >> 7 & attributes_count) * 0xFF) & opaque(pixels)
+        wins = opaque(objects) & u64(~hidden)
+        put_colours(gb, k, pixels & u64(~wins) | (objects | u64(ONES * OF_OBJECTS)) & wins)
+
+
+@typed
+def mix_plain(gb: Machine) -> None:
+    """A plain cartridge: shades first, by BGP, OBP0 and OBP1; each has a palette of its own."""
+    for k in range(WORDS):
+        background = gb.host.line.background[k]
+        pixels = through(gb.ppu.bgp, background)
+        objects = gb.host.line.objects[k + 1]
+        if objects != 0:
+            behind = u64((objects >> 3 & ONES) * 0xFF)
+            wins = opaque(objects) & u64(~(behind & opaque(background)))
+            second = u64((objects >> 2 & ONES) * 0xFF)
+            first = through(gb.ppu.obp0, objects) | u64(ONES * OF_OBJECTS)
+            other = through(gb.ppu.obp1, objects) | u64(ONES * (OF_OBJECTS + 4))
+            pixels = pixels & u64(~wins) | (first & u64(~second) | other & second) & wins
+        put_colours(gb, k, pixels)
+
+
+@typed
+def put_colours(gb: Machine, word: u8, pixels: u64) -> None:
+    """Put eight pixels, indices into the palettes, into the picture as colours."""
+    at = (1 - gb.host.shown) * COLOUR_WORDS + gb.ppu.line * (2 * WORDS) + 2 * word
+    if gb.ppu.line < HEIGHT and at < 2 * COLOUR_WORDS - 1:
+        left: u64 = 0
+        right: u64 = 0
+        for x in range(4):
+            left = left | (gb.color.palettes[pixels >> 8 * x & 63] & 0x7FFF) << 16 * x
+            right = right | (gb.color.palettes[pixels >> (8 * x + 32) & 63] & 0x7FFF) << 16 * x
+        gb.host.colours.words[at] = left
+        gb.host.colours.words[at + 1] = right
