@@ -32,6 +32,7 @@ def set_up(seed: int) -> Any:
     ppu.bgp, ppu.obp0, ppu.obp1 = generator.randbytes(3)
     ppu.window_reached = generator.randrange(2)
     ppu.window_line = generator.randrange(144)
+    ppu.window_mode = ppu.window_held = 0
     ppu.wx = generator.choice((generator.randrange(7, 166), 7, 165, 200))
     return gb
 

@@ -15,9 +15,9 @@ from .state import (
     OBJ_TALL,
     OBJECTS_PER_LINE,
     WIDTH,
-    WINDOW_ENABLE,
     Machine,
 )  # fmt: skip
+from .window import begins_on_line
 
 OBJECTS = 40
 PLAIN_END = 253
@@ -26,8 +26,6 @@ FIRST_LINE_DELAY = 2
 """The first line after the LCD went on is so much late. Source: mooneye ppu/lcdon_timing-GS."""
 WINDOW_DOTS = 6
 OBJECT_DOTS = 6
-LAST_WX = 166
-"""The window begins on this line if WX is not greater."""
 
 
 @typed(outline=True)
@@ -86,12 +84,6 @@ def insert(gb: Machine, index: u8) -> None:
     gb.ppu.object_count += 1
 
 
-@typed
-def window_on_line(gb: Machine) -> bool:
-    """Whether the window begins on this line, if nothing changes."""
-    return gb.ppu.window_reached != 0 and gb.ppu.lcdc & WINDOW_ENABLE != 0 and gb.ppu.wx <= LAST_WX
-
-
 @typed(outline=True)
 def plain_mode3_end(gb: Machine) -> u16:
     """The dot at which mode 3 ends if no register changes until then.
@@ -101,7 +93,7 @@ def plain_mode3_end(gb: Machine) -> u16:
     fine = gb.ppu.scx & 7
     end: u16 = PLAIN_END + fine + FIRST_LINE_DELAY * gb.ppu.first_line
     window_x: u16 = 0x100
-    if window_on_line(gb):
+    if begins_on_line(gb):
         end = u16(end + WINDOW_DOTS)
         window_x = gb.ppu.wx
         if window_x == 0 and fine > 0:

@@ -16,6 +16,7 @@ from __future__ import annotations
 from tracklayer.lang import typed, u8, u16, u64
 
 from ..host import PICTURE_WORDS
+from . import window
 from .state import (
     BG_ENABLE,
     BG_MAP,
@@ -64,8 +65,7 @@ def begin(gb: Machine) -> None:
     pipe.fetch = 0
     pipe.count = 0
     pipe.scrolled = 0
-    pipe.window = 0
-    pipe.window_drawn = 0
+    pipe.window_tile = 0
     pipe.insert = 0
     pipe.object = 0
     pipe.object_dot = 0
@@ -99,8 +99,6 @@ def soonest_end(gb: Machine) -> u16:
 def tick(gb: Machine) -> None:
     """One dot of fetching and shifting."""
     pipe = gb.ppu.pipe
-    if gb.ppu.lcdc & WINDOW_ENABLE == 0:
-        pipe.window = 0
     if pipe.object_dot > 0:
         fetch_object(gb)
     if pipe.object_dot == 0 and pipe.count > 0:
@@ -115,7 +113,7 @@ def tick(gb: Machine) -> None:
         pipe.high = pipe.next_high
         pipe.count = 8
         pipe.fetch = 0
-        if pipe.window:
+        if gb.ppu.window_mode:
             pipe.window_tile = (pipe.window_tile + 1) & 31
     if pipe.dot >= LAST_DOT:
         pipe.px = LAST_PX
@@ -169,8 +167,10 @@ def shift_pixel(gb: Machine) -> None:
         pipe.high = pipe.high << 1
         pipe.count -= 1
     if pipe.scrolled:
-        if pipe.px < LAST_PX and window_here(gb):
+        if pipe.px < window.LATE_WX and window_here(gb):
             begin_window(gb)
+        if pipe.px < LAST_PX:
+            window.hold(gb, pipe.px)
         pipe.px += 1
 
 
@@ -182,11 +182,10 @@ def begin_window(gb: Machine) -> None:
     Source: Pan Docs, "The Window" (pixel FIFO).  Proof: mealybug-tearoom m3_wx_4_change.
     """
     pipe = gb.ppu.pipe
-    if pipe.window:
+    if gb.ppu.window_mode:
         pipe.insert = pipe.count == 0
     else:
-        pipe.window = 1
-        pipe.window_drawn = 1
+        gb.ppu.window_mode = 1
         pipe.window_tile = 0
         pipe.count = 0
         pipe.fetch = 0xFF
@@ -260,9 +259,9 @@ def fetch_dot(gb: Machine) -> None:
 def fetch_number(gb: Machine) -> None:
     """Read the tile's number from the map."""
     pipe = gb.ppu.pipe
-    row = gb.ppu.window_line if pipe.window else gb.ppu.line + gb.ppu.scy & 0xFF
-    column = pipe.window_tile if pipe.window else (pipe.fetch_px + gb.ppu.scx & 0xFF) >> 3
-    chosen = WINDOW_MAP if pipe.window else BG_MAP
+    row = gb.ppu.window_line if gb.ppu.window_mode else gb.ppu.line + gb.ppu.scy & 0xFF
+    column = pipe.window_tile if gb.ppu.window_mode else (pipe.fetch_px + gb.ppu.scx & 0xFF) >> 3
+    chosen = WINDOW_MAP if gb.ppu.window_mode else BG_MAP
     first = 0x1C00 if gb.ppu.lcdc & chosen else 0x1800
     pipe.tile = gb.vram[first + (row >> 3) * 32 + (column & 31)]
 
@@ -271,7 +270,7 @@ def fetch_number(gb: Machine) -> None:
 def tile_address(gb: Machine) -> u16:
     """Where in VRAM the low byte of the tile's current row lies."""
     pipe = gb.ppu.pipe
-    row = gb.ppu.window_line if pipe.window else gb.ppu.line + gb.ppu.scy
+    row = gb.ppu.window_line if gb.ppu.window_mode else gb.ppu.line + gb.ppu.scy
     address = pipe.tile * 16 + (row & 7) * 2
     if gb.ppu.lcdc & TILE_DATA == 0 and pipe.tile < 128:
         address = address + 0x1000

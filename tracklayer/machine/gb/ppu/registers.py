@@ -11,6 +11,12 @@ from tracklayer.lang import typed, u8, u16, u64
 from tracklayer.machine.common.clock import NEVER
 from tracklayer.machine.common.registers import Reg
 
+<<<<<<< tracklayer/machine/gb/ppu/registers.py
+from .. import events
+from . import line, pipeline, stat, window
+from .state import DOTS_PER_FRAME, DOTS_PER_LINE, HBLANK, HEIGHT, LCD_ENABLE, Machine
+from .timing import COMPARE_DOT, SCAN_END, catch_up, free_vram, reschedule, step_at, touch
+=======
 from .. import events, speed
 from . import line, pipeline, stat
 from .state import DOTS_PER_FRAME, DOTS_PER_LINE, HBLANK, HEIGHT, LCD_ENABLE, Machine
@@ -25,6 +31,7 @@ from .timing import (
     step_at,
     touch,
 )  # fmt: skip
+>>>>>>> /tmp/m.new
 
 DOTS_BEFORE_ON = 4
 """When the LCD goes on, the first line is already so many dots old."""
@@ -41,6 +48,7 @@ def write_lcdc(gb: Machine, value: u8) -> None:
     """LCDC: bit 7 turns the LCD on and off, the others change what is drawn from here on."""
     catch_up(gb)
     touch(gb)
+    window.lcdc_changes(gb, value)
     before = gb.ppu.lcdc
     gb.ppu.lcdc = value
     if before & LCD_ENABLE and not value & LCD_ENABLE:
@@ -48,7 +56,7 @@ def write_lcdc(gb: Machine, value: u8) -> None:
     elif value & LCD_ENABLE and not before & LCD_ENABLE:
         lcd_on(gb)
     if value & LCD_ENABLE:
-        match_wy(gb)
+        window.match_wy(gb)
     gb.clock.attention()
 
 
@@ -82,6 +90,8 @@ def lcd_on(gb: Machine) -> None:
     gb.ppu.fresh = 1
     gb.host.drawing = 0
     gb.ppu.window_line = 0
+    gb.ppu.window_mode = 0
+    gb.ppu.window_held = 0
     gb.ppu.window_reached = 0
     gb.ppu.compare = 0
     stat.update(gb)
@@ -252,7 +262,7 @@ def write_wy(gb: Machine, value: u8) -> None:
     touch(gb)
     gb.ppu.wy = value
     if gb.ppu.lcdc & LCD_ENABLE:
-        match_wy(gb)
+        window.match_wy(gb)
 
 
 @typed

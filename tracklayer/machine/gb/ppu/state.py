@@ -57,9 +57,6 @@ class Pipe:
     """1 once all pixels are out."""
     scrolled: u1
     """1 once SCX's low bits were matched."""
-    window: u1
-    """1 while the window is fetched."""
-    window_drawn: u1
     insert: u1
     """1 if a pixel of colour 0 comes before the next one of the background registers."""
     dot: u16
@@ -130,6 +127,10 @@ class Ppu:
     """1 in the first line after the LCD went on, which has no OAM scan."""
     window_line: u8
     """The window's row that is drawn next."""
+    window_mode: u1
+    """1 while the window is on."""
+    window_held: u1
+    """1 while WX's match is held over the end of a line (window.py)."""
     window_reached: u1
     """1 once LY was WY in this frame."""
     lcdc: u8

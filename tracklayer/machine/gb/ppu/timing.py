@@ -25,7 +25,11 @@ from ..interrupts import STAT as STAT_INTERRUPT
 from ..interrupts import VBLANK as VBLANK_INTERRUPT
 from ..interrupts import enabled, request
 from ..maps import VRAM, remap
+<<<<<<< tracklayer/machine/gb/ppu/timing.py
+from . import line, objects, pipeline, stat, window
+=======
 from . import color, line, objects, pipeline, stat
+>>>>>>> /tmp/m.new
 from .state import (
     DOTS_PER_FRAME,
     DOTS_PER_LINE,
@@ -46,7 +50,6 @@ from .state import (
     VBLANK,
     VRAM_READ,
     VRAM_WRITE,
-    WINDOW_ENABLE,
     Machine,
 )  # fmt: skip
 
@@ -76,7 +79,7 @@ def whole_lines(gb: Machine) -> u8:
     """
     line = gb.ppu.line
     last: u8 = HEIGHT - 1 if line < HEIGHT else LINES - 2
-    if line == LINES - 1 or gb.ppu.pipe.active:
+    if line == LINES - 1 or gb.ppu.pipe.active != 0 or gb.ppu.window_held != 0 or gb.ppu.wx == window.LATE_WX:
         return 0
     if gb.ppu.stat & (SOURCE_HBLANK | SOURCE_OAM) != 0 or (gb.ppu.stat & SOURCE_VBLANK != 0 and line >= HEIGHT):
         return 0
@@ -98,11 +101,16 @@ def run_lines(gb: Machine, now: u64) -> None:
         gb.ppu.line_start = gb.ppu.next
         gb.ppu.line += 1
         if gb.ppu.line < HEIGHT:
-            match_wy(gb)
+            window.match_wy(gb)
             if gb.host.drawing:
                 objects.scan(gb)
+<<<<<<< tracklayer/machine/gb/ppu/timing.py
+                line.draw(gb)
+            window.line_drawn(gb)
+=======
                 draw_line(gb)
             gb.ppu.pipe.window_drawn = objects.window_on_line(gb)
+>>>>>>> /tmp/m.new
         gb.ppu.next = u64(gb.ppu.next + DOTS_PER_LINE)
         done = u8(done + 1)
     gb.ppu.ly = gb.ppu.line
@@ -165,6 +173,7 @@ def line_begin(gb: Machine) -> None:
         gb.ppu.line += 1
         gb.ppu.ly = gb.ppu.line
         gb.ppu.compare = NO_LINE
+    window.line_begins(gb)
     if gb.ppu.line <= HEIGHT:
         gb.ppu.mode = HBLANK
         gb.ppu.signals = SOURCE_OAM if gb.ppu.line > 0 else 0
@@ -180,8 +189,7 @@ def line_end(gb: Machine) -> None:
     if gb.ppu.pipe.active:
         pipeline.run_until(gb, DOTS_PER_LINE)
         gb.ppu.pipe.active = 0
-    gb.ppu.window_line += gb.ppu.pipe.window_drawn
-    gb.ppu.pipe.window_drawn = 0
+    window.leave(gb)
     gb.ppu.first_line = 0
 
 
@@ -189,7 +197,7 @@ def line_end(gb: Machine) -> None:
 def line_compare(gb: Machine) -> None:
     """Dot 2: LYC sees the new line. Line 144 begins VBlank. LY becomes 0 already in line 153."""
     gb.ppu.compare = gb.ppu.line
-    match_wy(gb)
+    window.match_wy(gb)
     step_at(gb, LINE_BEGIN, DOTS_PER_LINE)
     if gb.ppu.line < HEIGHT:
         gb.ppu.mode = OAM_SCAN
@@ -205,16 +213,6 @@ def line_compare(gb: Machine) -> None:
         gb.ppu.ly = 0
         step_at(gb, LINE_153_NONE, 6)
     stat.update(gb)
-
-
-@typed
-def match_wy(gb: Machine) -> None:
-    """Once LY has been WY, with the window on, the window may begin, in this line and all that follow in the frame.
-
-    LY, WY and LCDC are compared all the time. Proof: gambatte window/arg/late_wy_*.
-    """
-    if gb.ppu.lcdc & WINDOW_ENABLE != 0 and gb.ppu.line < HEIGHT and gb.ppu.line == gb.ppu.wy:
-        gb.ppu.window_reached = 1
 
 
 @typed
@@ -234,7 +232,13 @@ def scan_end(gb: Machine) -> None:
 def draw_begin(gb: Machine) -> None:
     """Dot 84: mode 3."""
     gb.ppu.mode = DRAWING
+<<<<<<< tracklayer/machine/gb/ppu/timing.py
+    gb.ppu.locks = OAM_READ | OAM_WRITE | VRAM_READ | VRAM_WRITE
+    if gb.ppu.window_mode != 0 and gb.ppu.pipe.active == 0:
+        pipeline.begin(gb)
+=======
     gb.ppu.locks = OAM_READ | OAM_WRITE | VRAM_READ | VRAM_WRITE | PALETTES
+>>>>>>> /tmp/m.new
     if gb.ppu.pipe.active:
         step_at(gb, DRAW_END, pipeline.soonest_end(gb))
     else:
@@ -254,8 +258,13 @@ def draw_end(gb: Machine) -> None:
             hblank_begin(gb)
     else:
         if gb.host.drawing:
+<<<<<<< tracklayer/machine/gb/ppu/timing.py
+            line.draw(gb)
+        window.line_drawn(gb)
+=======
             draw_line(gb)
         gb.ppu.pipe.window_drawn = objects.window_on_line(gb)
+>>>>>>> /tmp/m.new
         hblank_begin(gb)
 
 

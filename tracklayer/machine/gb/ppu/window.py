@@ -1,0 +1,75 @@
+"""The window: when it is on, and which of its rows comes next.
+
+For:     WY's and WX's matches over a frame; the count of rows.
+Not for: the window's pixels and dots within a line (line.py, pipeline.py).
+Source:  Pan Docs, "Window", "Window mode" (pixel FIFO).
+Proof:   gambatte window/*, among them window/on_screen/wxA6_*.
+
+WX 166 is matched with the last pixel but one. It is too late for this line; but the pixel clock makes the comparison, and
+it stands still then: the match is still there when the next line begins, and that line is window from its very begin.
+"""
+
+from __future__ import annotations
+
+from tracklayer.lang import typed, u8
+
+from .state import HEIGHT, WINDOW_ENABLE, Machine
+
+LATE_WX = 166
+"""WX that is matched too late for this line, and held for the next."""
+
+
+@typed
+def match_wy(gb: Machine) -> None:
+    """Once LY has been WY, with the window on, the window may begin, in this line and all that follow in the frame.
+
+    LY, WY and LCDC are compared all the time. Proof: gambatte window/arg/late_wy_*.
+    """
+    if gb.ppu.lcdc & WINDOW_ENABLE != 0 and gb.ppu.line < HEIGHT and gb.ppu.line == gb.ppu.wy:
+        gb.ppu.window_reached = 1
+
+
+@typed
+def begins_on_line(gb: Machine) -> bool:
+    """Whether the window begins somewhere in this line, if nothing changes."""
+    return gb.ppu.window_reached != 0 and gb.ppu.lcdc & WINDOW_ENABLE != 0 and gb.ppu.wx < LATE_WX
+
+
+@typed
+def leave(gb: Machine) -> None:
+    """The window is off: where it was on, its next row comes next time."""
+    gb.ppu.window_line += gb.ppu.window_mode
+    gb.ppu.window_mode = 0
+
+
+@typed
+def line_begins(gb: Machine) -> None:
+    """A new line begins without the window, unless WX's match is held."""
+    leave(gb)
+    if gb.ppu.line < HEIGHT and gb.ppu.window_held != 0 and gb.ppu.lcdc & WINDOW_ENABLE != 0:
+        gb.ppu.window_mode = 1
+
+
+@typed
+def line_drawn(gb: Machine) -> None:
+    """The last pixels of a line that was drawn at once."""
+    if begins_on_line(gb):
+        gb.ppu.window_mode = 1
+    hold(gb, gb.ppu.wx)
+
+
+@typed
+def hold(gb: Machine, px: u8) -> None:
+    """Pixel `px` has been clocked out: is WX's match there to stay, if this was the last?"""
+    gb.ppu.window_held = px == LATE_WX and gb.ppu.wx == LATE_WX and gb.ppu.window_reached != 0
+    if gb.ppu.window_held != 0 and gb.ppu.lcdc & WINDOW_ENABLE != 0:
+        gb.ppu.window_mode = 1
+
+
+@typed
+def lcdc_changes(gb: Machine, value: u8) -> None:
+    """LCDC is about to become `value`."""
+    if value & WINDOW_ENABLE == 0:
+        leave(gb)
+    elif gb.ppu.lcdc & WINDOW_ENABLE == 0 and gb.ppu.window_held != 0 and gb.ppu.line < HEIGHT:
+        gb.ppu.window_mode = 1
