@@ -207,6 +207,8 @@ def find_or_lay(context: Any, guest: Any, cache: Ptr[Cache], offset: u64, pc: u1
     it = translator(context, guest)
     number = number_at(cache, offset)
     if number == 0:
+        if cache[0].own == 0:
+            return it.short  # others may be inside, so a shared cache never begins anew: the interpreter runs the rest
         cache[0].wants_room = 1
         return 0
     found = cache[0].slots[number]

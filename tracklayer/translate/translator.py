@@ -9,6 +9,7 @@ Invariant: a cache lives as long as any console that is attached to it.
 from __future__ import annotations
 
 import ctypes
+import gc
 import threading
 import weakref
 from typing import Any
@@ -16,15 +17,25 @@ from typing import Any
 from ..compiler.convention import find
 from ..isa.engine import EngineHost
 from ..lang import Ptr, layout, pointer_at, u8, u16, u32, u64
-from ..native.memory import code_memory
+from ..native.memory import CodeMemoryFull, code_memory
 from .engine import Interpreter, Progress, address, code_pointer
 from .guest import Guest
 from .structs import Cache, StencilTable, Translator
 from .tables import Tables
 
-CHUNK = 1 << 20
+CHUNK = 1 << 18
 """Bytes of code memory that a shared cache asks for at a time."""
-OWN_CHUNK = 1 << 17
+OWN_CHUNK = 3 << 14
+"""Bytes for a console's own cache, asked for when its first block is laid; when they are used up it begins anew."""
+
+
+def _allocate(size: int) -> Any:
+    """Code memory. Consoles refer to themselves, so what dead ones had may wait for the garbage collector."""
+    try:
+        return code_memory().allocate(size)
+    except CodeMemoryFull:
+        gc.collect()
+        return code_memory().allocate(size)
 
 
 class CodeCache:
@@ -51,12 +62,11 @@ class CodeCache:
         cache.slots_field = slots_field
         cache.own = own
         self._reset_slots()
-        self.grow()
 
     def grow(self) -> None:
-        """Have room for more blocks: more code memory, or, where all numbers are given, begin anew."""
-        if not self.blocks or (self.cache.count < self.cache.capacity and not self.cache.own):
-            block = code_memory().allocate(self.chunk)
+        """Have room for more blocks: more code memory; a console's own cache begins anew."""
+        if not self.blocks or not self.cache.own:
+            block = _allocate(self.chunk)
             self.blocks.append(block)
         else:
             self.forget()
