@@ -27,7 +27,7 @@ from .line import (
     tile_row,
 )
 from .line import shades as through
-from .objects import window_on_line
+from .window import begins_on_line
 from .state import BG_ENABLE, HEIGHT, OBJ_ENABLE, OBJ_TALL, TILE_DATA, WORDS, Machine
 
 OF_OBJECTS = 0x20
@@ -41,11 +41,11 @@ def draw(gb: Machine) -> None:
     """Draw the current line into the picture that is not shown."""
     if gb.color.functions:
         draw_background(gb, attributed_row)
-        if window_on_line(gb):
+        if begins_on_line(gb):
             draw_window(gb, attributed_row)
     elif gb.ppu.lcdc & BG_ENABLE:
         draw_background(gb, tile_row)
-        if window_on_line(gb):
+        if begins_on_line(gb):
             draw_window(gb, tile_row)
     else:
         for k in range(WORDS):

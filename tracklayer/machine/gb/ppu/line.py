@@ -15,12 +15,7 @@ from typing import Any
 
 from tracklayer.lang import typed, u8, u16, u64
 
-<<<<<<< tracklayer/machine/gb/ppu/line.py
-from ..host import PICTURE_WORDS
-=======
 from ..host import COLOUR_WORDS, PICTURE_WORDS
-from .objects import window_on_line
->>>>>>> /tmp/m.new
 from .state import (
     BG_ENABLE,
     BG_MAP,
@@ -50,15 +45,9 @@ OBJ_PALETTE, OBJ_BEHIND = 4, 8
 def draw(gb: Machine) -> None:
     """Draw the current line into the picture that is not shown."""
     if gb.ppu.lcdc & BG_ENABLE:
-<<<<<<< tracklayer/machine/gb/ppu/line.py
-        draw_background(gb)
-        if begins_on_line(gb):
-            draw_window(gb)
-=======
         draw_background(gb, tile_row)
-        if window_on_line(gb):
+        if begins_on_line(gb):
             draw_window(gb, tile_row)
->>>>>>> /tmp/m.new
     else:
         for k in range(WORDS):
             gb.host.line.background[k] = 0

@@ -11,27 +11,19 @@ from tracklayer.lang import typed, u8, u16, u64
 from tracklayer.machine.common.clock import NEVER
 from tracklayer.machine.common.registers import Reg
 
-<<<<<<< tracklayer/machine/gb/ppu/registers.py
-from .. import events
-from . import line, pipeline, stat, window
-from .state import DOTS_PER_FRAME, DOTS_PER_LINE, HBLANK, HEIGHT, LCD_ENABLE, Machine
-from .timing import COMPARE_DOT, SCAN_END, catch_up, free_vram, reschedule, step_at, touch
-=======
 from .. import events, speed
-from . import line, pipeline, stat
+from . import line, pipeline, stat, window
 from .state import DOTS_PER_FRAME, DOTS_PER_LINE, HBLANK, HEIGHT, LCD_ENABLE, Machine
 from .timing import (
     COMPARE_DOT,
     SCAN_END,
     catch_up,
     free_vram,
-    match_wy,
     reschedule,
     schedule_frame,
     step_at,
     touch,
 )  # fmt: skip
->>>>>>> /tmp/m.new
 
 DOTS_BEFORE_ON = 4
 """When the LCD goes on, the first line is already so many dots old."""

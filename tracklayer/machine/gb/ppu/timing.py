@@ -25,11 +25,7 @@ from ..interrupts import STAT as STAT_INTERRUPT
 from ..interrupts import VBLANK as VBLANK_INTERRUPT
 from ..interrupts import enabled, request
 from ..maps import VRAM, remap
-<<<<<<< tracklayer/machine/gb/ppu/timing.py
-from . import line, objects, pipeline, stat, window
-=======
-from . import color, line, objects, pipeline, stat
->>>>>>> /tmp/m.new
+from . import color, line, objects, pipeline, stat, window
 from .state import (
     DOTS_PER_FRAME,
     DOTS_PER_LINE,
@@ -104,13 +100,8 @@ def run_lines(gb: Machine, now: u64) -> None:
             window.match_wy(gb)
             if gb.host.drawing:
                 objects.scan(gb)
-<<<<<<< tracklayer/machine/gb/ppu/timing.py
-                line.draw(gb)
-            window.line_drawn(gb)
-=======
                 draw_line(gb)
-            gb.ppu.pipe.window_drawn = objects.window_on_line(gb)
->>>>>>> /tmp/m.new
+            window.line_drawn(gb)
         gb.ppu.next = u64(gb.ppu.next + DOTS_PER_LINE)
         done = u8(done + 1)
     gb.ppu.ly = gb.ppu.line
@@ -232,13 +223,9 @@ def scan_end(gb: Machine) -> None:
 def draw_begin(gb: Machine) -> None:
     """Dot 84: mode 3."""
     gb.ppu.mode = DRAWING
-<<<<<<< tracklayer/machine/gb/ppu/timing.py
-    gb.ppu.locks = OAM_READ | OAM_WRITE | VRAM_READ | VRAM_WRITE
+    gb.ppu.locks = OAM_READ | OAM_WRITE | VRAM_READ | VRAM_WRITE | PALETTES
     if gb.ppu.window_mode != 0 and gb.ppu.pipe.active == 0:
         pipeline.begin(gb)
-=======
-    gb.ppu.locks = OAM_READ | OAM_WRITE | VRAM_READ | VRAM_WRITE | PALETTES
->>>>>>> /tmp/m.new
     if gb.ppu.pipe.active:
         step_at(gb, DRAW_END, pipeline.soonest_end(gb))
     else:
@@ -258,13 +245,8 @@ def draw_end(gb: Machine) -> None:
             hblank_begin(gb)
     else:
         if gb.host.drawing:
-<<<<<<< tracklayer/machine/gb/ppu/timing.py
-            line.draw(gb)
-        window.line_drawn(gb)
-=======
             draw_line(gb)
-        gb.ppu.pipe.window_drawn = objects.window_on_line(gb)
->>>>>>> /tmp/m.new
+        window.line_drawn(gb)
         hblank_begin(gb)
 
 
