@@ -26,6 +26,7 @@ FIRST_LINE_DELAY = 2
 """The first line after the LCD went on is so much late. Source: mooneye ppu/lcdon_timing-GS."""
 WINDOW_DOTS = 6
 OBJECT_DOTS = 6
+LAST_PX = WIDTH + 7
 
 
 @typed(outline=True)
@@ -91,6 +92,7 @@ def plain_mode3_end(gb: Machine) -> u16:
     Source: Pan Docs, "Mode 3 length", "OBJ penalty algorithm".  Proof: mooneye ppu/intr_2_mode0_timing_sprites.
     """
     fine = gb.ppu.scx & 7
+    gb.ppu.pipe.waited = 0
     end: u16 = PLAIN_END + fine + FIRST_LINE_DELAY * gb.ppu.first_line
     window_x: u16 = 0x100
     if begins_on_line(gb):
@@ -113,5 +115,6 @@ def plain_mode3_end(gb: Machine) -> u16:
                 if tile != last_tile:
                     end = u16(end + (5 if x == 0 else max(5 - (place & 7), 0)))
                 last_tile = tile
+                gb.ppu.pipe.waited = x == LAST_PX
             index = u8(index + 1)
     return end

@@ -60,6 +60,7 @@ def begin(gb: Machine) -> None:
     pipe = gb.ppu.pipe
     pipe.active = 1
     pipe.done = 0
+    pipe.waited = 0
     pipe.dot = FIRST_DOT + 2 * gb.ppu.first_line
     pipe.px = 0
     pipe.fetch = 0
@@ -125,6 +126,8 @@ def tick(gb: Machine) -> None:
             pipe.done = not object_begins(gb, u8(pipe.object + 1))
     if pipe.done:
         gb.ppu.mode3_end = u16(pipe.dot + 1)
+    elif pipe.px == LAST_PX:
+        pipe.waited = 1
 
 
 @typed

@@ -55,6 +55,8 @@ class Pipe:
     """1 if this line is drawn dot by dot."""
     done: u1
     """1 once all pixels are out."""
+    waited: u1
+    """1 if the last pixel waits for an object: mode 3's end and its signal then come together."""
     scrolled: u1
     """1 once SCX's low bits were matched."""
     insert: u1

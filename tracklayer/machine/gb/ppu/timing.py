@@ -255,7 +255,7 @@ def hblank_begin(gb: Machine) -> None:
     """Mode 3 is over."""
     gb.ppu.mode = HBLANK
     gb.ppu.locks = 0
-    step_at(gb, HBLANK_SIGNAL, u16(gb.ppu.mode3_end + 1))
+    step_at(gb, HBLANK_SIGNAL, u16(gb.ppu.mode3_end + 1 - gb.ppu.pipe.waited))
 
 
 @typed
