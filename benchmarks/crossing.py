@@ -287,8 +287,8 @@ def numba_loop(row: Row, callback: Any) -> Any:
     values = ", ".join(map(repr, row.arguments))
     space: dict[str, Any] = {"numba": numba, "callback": callback}
     exec(
-        f"def f():\n    for t in range({TURNS}):\n        with numba.objmode(r={kind!r}):\n"
-        f"            r = callback({values})\n",
+        f"def f():\n    total = 0\n    for t in range({TURNS}):\n        with numba.objmode(r={kind!r}):\n"
+        f"            r = callback({values})\n        total += r\n    return total\n",
         space,
     )
     made = numba.njit(space["f"])

@@ -670,10 +670,12 @@ class Assembler:
         """Put the code into code memory.
         Errors: AssemblyError, CodeMemoryFull."""
         memory = memory or code_memory()
-        alignment = max(16, *(fragment.align for fragment in self._fragments), *(align for _, align in self._pool), 16)
-        size = len(self.assemble().data)
-        rough = size + len(self._fragments) * 4 + alignment
-        block = memory.allocate(rough + unwind.room(self._changes()), alignment)
+        self.finish_frame()
+        fragments = self._fragments + self._pool_fragments()
+        alignment = max(16, *(fragment.align for fragment in fragments), 16)
+        longest = sum(max(len(f.data), len(f.near.data) if f.near else 0) + f.align for f in fragments)
+        changes = sum(fragment.frame is not None for fragment in fragments)
+        block = memory.allocate(longest + unwind.room(changes), alignment)
         made = self.assemble(block.address)
         table = (len(made.data) + 15) & -16
         block.write(0, made.data + bytes(table - len(made.data)) + made.unwinding)
@@ -683,9 +685,6 @@ class Assembler:
             frames = (block.address + table, made.unwinding)
             keep.append(debug.announce(self.name, block.address, len(made.data), lines, frames))
         return Code(block, made.labels, made.listing, tuple(keep), tuple(self._uses))
-
-    def _changes(self) -> int:
-        return sum(fragment.frame is not None for fragment in self._fragments)
 
     def function(
         self,

@@ -34,7 +34,6 @@ import mmap
 import os
 import platform
 import sys
-import tempfile
 import threading
 import weakref
 from collections import deque
@@ -244,6 +243,8 @@ def memory_file() -> int:
         for flags in (_MFD_CLOEXEC | _MFD_EXEC, _MFD_CLOEXEC):
             with contextlib.suppress(OSError):
                 return os.memfd_create("tracklayer-code", flags)
+    import tempfile
+
     refusal: OSError | None = None
     for folder in ("/dev/shm", tempfile.gettempdir()):
         try:
