@@ -238,17 +238,17 @@ def _flush_instructions() -> Callable[[int, int], None] | None:
 
 def memory_file() -> int:
     """An open, empty, nameless file in memory.
-    Errors: OSError with the answer of the last way that was tried."""
+    Errors: OSError with the answer of the last way that was tried. Imports nothing: it may run where nothing can
+            load."""
     if hasattr(os, "memfd_create"):
         for flags in (_MFD_CLOEXEC | _MFD_EXEC, _MFD_CLOEXEC):
             with contextlib.suppress(OSError):
                 return os.memfd_create("tracklayer-code", flags)
-    import tempfile
-
     refusal: OSError | None = None
-    for folder in ("/dev/shm", tempfile.gettempdir()):
+    for folder in ("/dev/shm", os.environ.get("TMPDIR", "/tmp"), "/tmp"):
+        path = f"{folder}/tracklayer-code-{os.getpid()}-{os.urandom(8).hex()}"
         try:
-            fd, path = tempfile.mkstemp(prefix="tracklayer-code-", dir=folder)
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o700)
         except OSError as error:
             refusal = error
             continue
