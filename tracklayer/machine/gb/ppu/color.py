@@ -27,8 +27,8 @@ from .line import (
     tile_row,
 )
 from .line import shades as through
+from .state import BG_ENABLE, HEIGHT, OBJ_ENABLE, OBJ_TALL, TILE_DATA, WIDTH, WORDS, Machine
 from .window import begins_on_line
-from .state import BG_ENABLE, HEIGHT, OBJ_ENABLE, OBJ_TALL, TILE_DATA, WORDS, Machine
 
 OF_OBJECTS = 0x20
 """Index of the first colour of the objects' palettes."""
@@ -142,3 +142,46 @@ def put_colours(gb: Machine, word: u8, pixels: u64) -> None:
             right = right | (gb.color.palettes[pixels >> (8 * x + 32) & 63] & 0x7FFF) << 16 * x
         gb.host.colours.words[at] = left
         gb.host.colours.words[at + 1] = right
+
+
+@typed
+def put_colour(gb: Machine, x: u8, index: u8) -> None:
+    """Put one pixel, an index into the palettes, into the current line."""
+    at = (1 - gb.host.shown) * COLOUR_WORDS + gb.ppu.line * (2 * WORDS) + (x >> 2)
+    if gb.ppu.line < HEIGHT and x < WIDTH and at < 2 * COLOUR_WORDS:
+        bit = (x & 3) * 16
+        colour = gb.color.palettes[index & 63] & 0x7FFF
+        gb.host.colours.words[at] = gb.host.colours.words[at] & u64(~(0xFFFF << bit)) | colour << bit
+
+
+@typed
+def plain_index(mixed: u8, shade: u8) -> u8:
+    """Where a plain cartridge's shade stands in the palettes; `mixed` as in pipeline.py tells whose pixel it is."""
+    if mixed & 0x10:
+        return u8(OF_OBJECTS + (mixed & 0x20) // 8 + (shade & 3))
+    return shade & 3
+
+
+@typed
+def winner(gb: Machine, colour: u8, obj: u8) -> u8:
+    """Index into the palettes of the pixel that wins: background colour `colour`, or object colour `obj`."""
+    attributes, marks = gb.ppu.pipe.out_attributes, gb.ppu.pipe.out_marks
+    hidden = colour & 3 != 0 and gb.ppu.lcdc & BG_ENABLE != 0 and (attributes | marks) & 0x80 != 0
+    if obj & 3 != 0 and gb.ppu.lcdc & OBJ_ENABLE != 0 and not hidden:
+        return OF_OBJECTS | marks & 0x1C | obj & 3
+    return (attributes & 7) << 2 | colour & 3
+
+
+@typed
+def lay_in_order(gb: Machine, low: u8, high: u8, flags: u8, place: u8) -> None:
+    """Lay an object's row into the object registers: in front of those that come later in OAM."""
+    pipe = gb.ppu.pipe
+    marks = (flags & 7) << 2 | flags & 0x80
+    for x in range(8):
+        bit = 0x80 >> x
+        empty = (pipe.obj_low | pipe.obj_high) & bit == 0
+        if (low | high) & bit != 0 and (empty or place < pipe.obj_order >> 8 * x & 0xFF):
+            pipe.obj_low = pipe.obj_low & ~bit | low & bit
+            pipe.obj_high = pipe.obj_high & ~bit | high & bit
+            pipe.obj_marks = pipe.obj_marks & u64(~(0xFF << 8 * x)) | marks << 8 * x
+            pipe.obj_order = pipe.obj_order & u64(~(0xFF << 8 * x)) | place << 8 * x

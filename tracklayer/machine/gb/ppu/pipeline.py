@@ -16,7 +16,7 @@ from __future__ import annotations
 from tracklayer.lang import typed, u8, u16, u64
 
 from ..host import PICTURE_WORDS
-from . import window
+from . import color, window
 from .state import (
     BG_ENABLE,
     BG_MAP,
@@ -72,6 +72,8 @@ def begin(gb: Machine) -> None:
     pipe.object_dot = 0
     pipe.obj_low = 0
     pipe.obj_high = 0
+    pipe.obj_marks = 0
+    pipe.obj_order = 0
     pipe.out = 0
     pipe.out_x = 0
 
@@ -112,6 +114,7 @@ def tick(gb: Machine) -> None:
     if pipe.count == 0 and FETCH_DOTS <= pipe.fetch < 0x80:
         pipe.low = pipe.next_low
         pipe.high = pipe.next_high
+        pipe.attributes = pipe.next_attributes
         pipe.count = 8
         pipe.fetch = 0
         if gb.ppu.window_mode:
@@ -142,7 +145,7 @@ def object_here(gb: Machine) -> bool:
 @typed
 def object_begins(gb: Machine, index: u8) -> bool:
     """Whether the line has such an object, and it begins at this pixel."""
-    if gb.ppu.lcdc & OBJ_ENABLE == 0 or index >= gb.ppu.object_count:
+    if index >= gb.ppu.object_count or (gb.ppu.lcdc & OBJ_ENABLE == 0 and gb.color.hardware == 0):
         return False
     return gb.ppu.objects[index & 15] >> 8 == gb.ppu.pipe.px
 
@@ -158,11 +161,15 @@ def shift_pixel(gb: Machine) -> None:
             colour = 0 if pipe.insert else pipe.low >> 7 | pipe.high >> 7 << 1
             obj = pipe.obj_low >> 7 | pipe.obj_high >> 7 << 1
             pixel = pipe.obj_behind >> 7 << 5 | pipe.obj_palette >> 7 << 4 | obj << 2 | colour
+            pipe.out_attributes = 0 if pipe.insert else pipe.attributes
+            pipe.out_marks = u8(pipe.obj_marks)
             pipe.out = FIRST | pixel if pipe.px == 8 else mix(gb, pixel)
         pipe.obj_low = pipe.obj_low << 1
         pipe.obj_high = pipe.obj_high << 1
         pipe.obj_palette = pipe.obj_palette << 1
         pipe.obj_behind = pipe.obj_behind << 1
+        pipe.obj_marks = pipe.obj_marks >> 8
+        pipe.obj_order = pipe.obj_order >> 8
     if pipe.insert:
         pipe.insert = 0
     else:
@@ -220,10 +227,16 @@ def put_pixel(gb: Machine) -> None:
 def put_shade(gb: Machine, mixed: u8) -> None:
     """Put a pixel through its palette into the picture."""
     x = gb.ppu.pipe.out_x
+    if gb.color.functions:
+        color.put_colour(gb, x, mixed & 0x3F)
+        gb.ppu.pipe.out_x = u8(x + 1)
+        return
     palette = gb.ppu.bgp
     if mixed & 0x10:
         palette = gb.ppu.obp1 if mixed & 0x20 else gb.ppu.obp0
     shade = palette >> 2 * (mixed & 3) & 3
+    if gb.color.hardware:
+        color.put_colour(gb, x, color.plain_index(mixed, shade))
     word = (1 - gb.host.shown) * PICTURE_WORDS + gb.ppu.line * WORDS + (x >> 3)
     if word < 2 * PICTURE_WORDS:
         bit = (x & 7) * 8
@@ -233,7 +246,12 @@ def put_shade(gb: Machine, mixed: u8) -> None:
 
 @typed
 def mix(gb: Machine, out: u8) -> u8:
-    """The pixel that wins: its colour, with 10 where it is an object's, 20 where that uses OBP1."""
+    """The pixel that wins: its colour, with 10 where it is an object's, 20 where that uses OBP1.
+
+    For a cartridge that knows the Color: its index into the palettes.
+    """
+    if gb.color.functions:
+        return SHOWN | color.winner(gb, out & 3, out >> 2 & 3)
     colour = out & 3 if gb.ppu.lcdc & BG_ENABLE else 0
     obj = out >> 2 & 3
     if obj > 0 and gb.ppu.lcdc & OBJ_ENABLE != 0 and (out & 0x20 == 0 or colour == 0):
@@ -251,9 +269,9 @@ def fetch_dot(gb: Machine) -> None:
     elif step == 2:
         fetch_number(gb)
     elif step == 4:
-        pipe.next_low = gb.vram[tile_address(gb)]
+        pipe.next_low = tile_byte(gb, tile_address(gb))
     elif step == 6:
-        pipe.next_high = gb.vram[tile_address(gb) + 1]
+        pipe.next_high = tile_byte(gb, tile_address(gb) + 1)
     if step <= FETCH_DOTS or step >= 0x80:
         pipe.fetch = step
 
@@ -266,7 +284,16 @@ def fetch_number(gb: Machine) -> None:
     column = pipe.window_tile if gb.ppu.window_mode else (pipe.fetch_px + gb.ppu.scx & 0xFF) >> 3
     chosen = WINDOW_MAP if gb.ppu.window_mode else BG_MAP
     first = 0x1C00 if gb.ppu.lcdc & chosen else 0x1800
-    pipe.tile = gb.vram[first + (row >> 3) * 32 + (column & 31)]
+    place = first + (row >> 3) * 32 + (column & 31)
+    pipe.tile = gb.vram[place]
+    pipe.next_attributes = gb.vram[place + color.ATTRIBUTES] if gb.color.functions else 0
+
+
+@typed
+def tile_byte(gb: Machine, address: u16) -> u8:
+    """A byte of the tile's row, mirrored if its attributes say so."""
+    bits = gb.vram[address & 0x3FFF]
+    return MIRRORED[bits] if gb.ppu.pipe.next_attributes & 0x20 else bits
 
 
 @typed
@@ -274,7 +301,8 @@ def tile_address(gb: Machine) -> u16:
     """Where in VRAM the low byte of the tile's current row lies."""
     pipe = gb.ppu.pipe
     row = gb.ppu.window_line if gb.ppu.window_mode else gb.ppu.line + gb.ppu.scy
-    address = pipe.tile * 16 + (row & 7) * 2
+    row = (7 - (row & 7) if pipe.next_attributes & 0x40 else row) & 7
+    address = (pipe.next_attributes & 8) << 10 | pipe.tile * 16 + row * 2
     if gb.ppu.lcdc & TILE_DATA == 0 and pipe.tile < 128:
         address = address + 0x1000
     return address
@@ -291,7 +319,7 @@ def fetch_object(gb: Machine) -> None:
         lay_object(gb, pipe.fetched_low, object_row(gb, 1))
         pipe.object += 1
         pipe.object_dot = 0
-    elif gb.ppu.lcdc & OBJ_ENABLE == 0:
+    elif gb.ppu.lcdc & OBJ_ENABLE == 0 and gb.color.hardware == 0:
         pipe.object_dot = 0
     else:
         if pipe.object_dot == OBJECT_LOW:
@@ -313,7 +341,8 @@ def object_row(gb: Machine, plane: u8) -> u8:
         row = height - 1 - row
     if height == 16:
         tile = tile & 0xFE
-    bits = gb.vram[((tile * 16 + row * 2) & 0x1FFE) + (plane & 1)]
+    bank = (flags & 8) << 10 if gb.color.functions else 0
+    bits = gb.vram[((tile * 16 + row * 2) & 0x1FFE) + bank + (plane & 1)]
     return MIRRORED[bits] if flags & 0x20 else bits
 
 
@@ -323,6 +352,9 @@ def lay_object(gb: Machine, low: u8, high: u8) -> None:
     pipe = gb.ppu.pipe
     place = (gb.ppu.objects[pipe.object & 15] & 63) * 4
     flags = gb.oam[place + 3] if place <= 156 else 0
+    if gb.color.functions:
+        color.lay_in_order(gb, low, high, flags, u8(place >> 2))
+        return
     free = ~(pipe.obj_low | pipe.obj_high) & (low | high) & 0xFF
     pipe.obj_low = pipe.obj_low | low & free
     pipe.obj_high = pipe.obj_high | high & free

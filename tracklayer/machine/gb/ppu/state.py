@@ -87,6 +87,17 @@ class Pipe:
     obj_high: u8
     obj_palette: u8
     obj_behind: u8
+    attributes: u8
+    """On a Color: those of the tile in the background registers."""
+    next_attributes: u8
+    """Those of the tile that is fetched."""
+    obj_marks: u64
+    """On a Color, a byte for each pixel, the next in the low one: the object's palette in bits 4-2, bit 7: behind."""
+    obj_order: u64
+    """Its place in OAM."""
+    out_attributes: u8
+    """Attributes and marks of the pixel that was shifted out last."""
+    out_marks: u8
     out: u8
     """The pixel that was shifted out last, on its way to a palette; 0 if there is none."""
     out_x: u8
