@@ -188,8 +188,8 @@ class GameBoy:
 
         A frame is an amount of time: they end at every multiple of 70,224 T-cycles since the start, and a run at the
         first instruction boundary from there on.
-        render: whether the last frame's picture is drawn (all are where hooks or regions may look at them). Without, the
-        guest runs the same, and `screen` keeps the last one drawn.
+        render: whether the last frame's picture is drawn (all are where hooks or regions may look at them). Without,
+                the guest runs the same, and `screen` keeps the last one drawn.
         sound:  whether `sound` is to hold what these frames sound like. The guest runs the same either way.
         Returns: True.
         Errors:  BusyError where the console is running already; whatever a hook or a region's function raises.
@@ -199,7 +199,7 @@ class GameBoy:
         if frames:
             clock = self._gb.clock
             now = self._gb.dots() if self._gb.color.functions else clock.deadline - clock.left
-            end = (now - START) // CYCLES_PER_FRAME * CYCLES_PER_FRAME + frames * CYCLES_PER_FRAME
+            end = ((now - START) // CYCLES_PER_FRAME + frames) * CYCLES_PER_FRAME
             if sound:
                 self._sound.forget()
             if frames > LOOKED_AT and render and not self._hooks and not self._gb.host.region_count:
