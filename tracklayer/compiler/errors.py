@@ -19,7 +19,8 @@ class CompileError(Exception):
         self.function = function
         self.problem = problem
         self.mend = mend
-        shown = self.expression.splitlines()[0] if self.expression else ""
+        lines = [line for line in self.expression.splitlines() if not line.startswith("@")]
+        shown = lines[0] if lines else ""
         text = f"{file}:{self.line}:{self.column}: in {function}: {problem}\n    {shown}"
         super().__init__(text + (f"\n  instead: {mend}" if mend else ""))
 

@@ -261,9 +261,8 @@ class Expressions(Memory):
         symbol = COMPARISON.get(type(op))
         if symbol is None:
             raise Refusal("`is` compares known values only", "use == or `if pointer:`")
-        if isinstance(left, Pointer) and isinstance(right, Pointer) and symbol in ("==", "!="):
-            how = "eq" if symbol == "==" else "ne"
-            return Int(self.arith.op(state.block, f"icmp {how} ptr {left.name}, {right.name}"), 1, 0, 1)
+        if isinstance(left, Pointer) or isinstance(right, Pointer):
+            raise Refusal("pointers are not compared: to CPython each is another object", "compare address_of(...) of both")
         return self.arith.compare(state.block, symbol, left, right)
 
     # ------------------------------------------------------------------ conditions

@@ -265,12 +265,15 @@ class Walker(Calls):
             if patterns is None:
                 default = case
                 break
+            new = {pattern for pattern in patterns if subject.lo <= pattern <= subject.hi} - seen
+            if not new:
+                continue  # never taken, so not looked at
+            seen |= new
             arm = self.text.block()
-            for pattern in patterns:
-                if pattern not in seen and subject.lo <= pattern <= subject.hi:
-                    seen.add(pattern)
-                    arms.append(f"i{width} {literal(pattern, width)}, label %{arm.label}")
+            arms += [f"i{width} {literal(pattern, width)}, label %{arm.label}" for pattern in sorted(new)]
             inside = state.fork(arm)
+            if isinstance(node.subject, ast.Name) and subject.width != 1:
+                inside.locals[node.subject.id] = Int(subject.name, subject.width, min(new), max(new))
             after += self.block(case.body, [inside])
         state.block.lines.append(f"  switch i{width} {name}, label %{rest.label} [ {' '.join(arms)} ]")
         outside = state.fork(rest)

@@ -7,6 +7,7 @@ Not for: compiling. A typed function is the plain Python function it was; the ma
 from __future__ import annotations
 
 import ctypes
+import operator
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
@@ -82,12 +83,10 @@ def ask(host: Host, function: Any, default: int, *arguments: int) -> i64:
     if host.failed:
         return default
     try:
-        result = function(*arguments)
-        if not isinstance(result, int):
-            raise TypeError(f"{function!r} returned {type(result).__name__}; an int is needed")
+        result = operator.index(function(*arguments))
         if not i64.lo <= result <= i64.hi:  # type: ignore[attr-defined]
             raise OverflowError(f"{function!r} returned {result}, which does not fit 64 bits")
-        return int(result)
+        return result
     except BaseException as error:
         host.error = error
         host.failed = 1

@@ -1,0 +1,213 @@
+"""Handlers: fields of the context held in registers, written to memory only where somebody may look."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import pytest
+
+from tracklayer.compiler.convention import Convention, find
+from tracklayer.compiler.errors import CompileError
+from tracklayer.compiler.glue import crossing
+from tracklayer.compiler.intrinsics import CONTROL
+from tracklayer.compiler.program import Program
+from tracklayer.lang import Array, Ptr, array, go, i32, i64, struct, typed, u1, u8, u16, u32, u64, unlikely
+
+from .harness import Code, Handler
+
+
+@struct
+class Registers:
+    a: u8
+    flag: u1
+    pc: u16
+
+
+@struct
+class Machine:
+    leave: Ptr[u8]
+    table: Array[Ptr[u8]] = array(4)
+    result: i64
+    regs: Registers
+    left: i32
+    wide: u64
+    held: u16
+    seen: u32
+    memory: Array[u8] = array(16)
+
+    @typed(outline=True)
+    def slow(self, address: u8) -> u8:
+        """Reads and writes registers in memory."""
+        self.seen += self.regs.a
+        self.left -= 4
+        return self.memory[address & 15]
+
+    @typed(outline=True)
+    def maybe(self, yes: u8) -> None:
+        if yes:
+            self.regs.flag = 1
+            self.wide += 1
+
+
+PINNED = ("regs.a", "regs.flag", "regs.pc", "left", "wide")
+CACHED = ("held",)
+
+
+@typed
+def calls(m: Machine) -> i64:
+    m.regs.a = 77
+    m.held = m.regs.pc
+    x = m.slow(3)
+    m.maybe(x & 1)
+    m.regs.a += x
+    return m.left + m.held
+
+
+@typed
+def branches(m: Machine) -> i64:
+    if m.regs.a > 10:
+        m.regs.pc += 1
+        m.maybe(1)
+        if m.regs.flag:
+            m.held = 5
+    else:
+        m.regs.flag = 0
+    return m.regs.pc + m.held
+
+
+@typed
+def loops(m: Machine) -> i64:
+    while m.left > 0:
+        m.left -= 3
+        m.regs.a += 1
+        if m.regs.a == 0:
+            m.regs.flag = not m.regs.flag
+        if m.regs.a & 7 == 5:
+            m.wide += m.slow(m.regs.a)
+        if unlikely(m.wide > 1000):
+            return 1
+        m.held ^= m.regs.a
+    return 0
+
+
+@typed
+def aliases(m: Machine) -> i64:
+    regs = m.regs
+    regs.a = 3
+    m.regs.flag = regs.a == 3
+    regs.pc, m.held = m.held, regs.pc
+    return m.regs.a
+
+
+FUNCTIONS = [calls, branches, loops, aliases]
+
+
+@pytest.mark.parametrize("level", [0, 1, 2])
+def test_registers_end_up_where_cpython_leaves_them(level: int) -> None:
+    handler = Handler(Machine, PINNED, CACHED, FUNCTIONS, level)
+    for index, function in enumerate(FUNCTIONS):
+        for a, left in ((0, 100), (10, 0), (11, 5), (250, 1000), (255, -3)):
+            mine, other = Machine(), Machine()
+            for m in (mine, other):
+                m.regs.a, m.left, m.regs.pc, m.wide, m.held = a, left, 65535, (1 << 64) - 1, 9
+                for cell in range(16):
+                    m.memory[cell] = cell * 17
+            other.result = function(other)
+            assert handler.run(index, mine) == other.result
+            assert bytes(mine) == bytes(other), function.__name__
+
+
+@typed
+def first(m: Machine) -> None:
+    m.regs.a += 1
+    m.held += 1
+    go(m.table[m.regs.a & 3])
+
+
+@typed
+def second(m: Machine) -> None:
+    m.wide += m.held
+    if m.regs.a < 200:
+        go(m.table[1])
+    else:
+        go(m.leave)
+
+
+def test_handlers_pass_control_and_registers() -> None:
+    convention = Convention(Machine, PINNED, CACHED)
+    program = Program(convention, CONTROL)
+    program.raw(crossing(convention), "enter")
+    program.handler("first", first)
+    program.handler("second", second)
+    assert program.entries == ["enter", "first", "second"]
+    code = Code(program, 2, 2)
+    machine: Any = Machine()
+    ctypes.c_uint64.from_buffer(machine, 0).value = code["leave"]
+    for index, name in enumerate(("first", "first", "second", "first")):
+        ctypes.c_uint64.from_buffer(machine, find(Machine, "table")[0] + 8 * index).value = code[name]
+    ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(code["enter"])(ctypes.addressof(machine), code["first"])
+    assert machine.regs.a == 202
+    assert machine.held == 202
+    assert machine.wide == sum(range(2, 203, 4))
+
+
+@typed
+def returns(m: Machine) -> None:
+    m.regs.a += 1
+
+
+@typed(outline=True)
+def goes(m: Machine) -> None:
+    go(m.leave)
+
+
+@typed
+def calls_goes(m: Machine) -> None:
+    goes(m)
+
+
+@typed
+def uses_no_value(m: Machine) -> None:
+    go(3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("function", "problem"),
+    [
+        (returns, "ends without a tail transfer"),
+        (calls_goes, "only from a handler"),
+        (uses_no_value, "takes a pointer to code"),
+    ],
+)
+def test_wrong_handlers_are_refused(function: Any, problem: str) -> None:
+    program = Program(Convention(Machine, PINNED), CONTROL)
+    with pytest.raises(CompileError, match=problem):
+        program.handler("h", function)
+
+
+def test_a_convention_names_what_is_missing() -> None:
+    with pytest.raises(KeyError, match=r"Machine has no field regs\.b: Registers has no b"):
+        Convention(Machine, ("regs.b",))
+    with pytest.raises(TypeError, match="memory is no integer field"):
+        Convention(Machine, ("memory",))
+
+
+@typed
+def two_ways(m: Machine) -> None:
+    """Paths that leave with different known values of pc."""
+    if m.regs.flag:
+        m.regs.pc = 5
+    else:
+        m.regs.pc = 6
+    m.seen = u32(m.seen + m.regs.pc)
+    go(m.leave)
+
+
+def test_paths_are_kept_apart_by_the_split_field() -> None:
+    texts = []
+    for split in (None, "regs.pc"):
+        program = Program(Convention(Machine, PINNED), CONTROL)
+        program.handler("h", two_ways, split=split)
+        texts.append(program.render().count("musttail"))
+    assert texts == [1, 2]
