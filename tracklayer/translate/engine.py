@@ -83,6 +83,10 @@ class Interpreter:
         """
         return None
 
+    def restored(self, console: Any) -> None:
+        """Another state was loaded into the console. Its hooks and regions are as they were, and it does not run."""
+        self.guest.engine(console).generation += 1
+
     def run(self, console: Any) -> None:
         """Run until `clock.stop` is set. The GIL is given up meanwhile."""
         self._run(ctypes.addressof(console), ctypes.addressof(self.guest.host(console)), self.code["dispatch"])

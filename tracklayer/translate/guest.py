@@ -145,6 +145,11 @@ class Guest:
         raise NotImplementedError
 
     @staticmethod
+    def unwatch(console: Any) -> None:
+        """No code was made from writable memory any more: Python's side of `watch`."""
+        raise NotImplementedError
+
+    @staticmethod
     def written_lines(context: Any) -> Any:
         """How many watched lines of 16 bytes were written since `forget_written`."""
         raise NotImplementedError

@@ -120,6 +120,14 @@ class TranslatedEngine(Interpreter):
         self._wire(console)
         return before
 
+    def restored(self, console: Any) -> None:
+        """Code made from the console's own memory is forgotten: other things stand there now. That of ROM stays."""
+        super().restored(console)
+        own = console.translation[2]
+        if own.cache.count > 1:
+            own.grow()
+            self.guest.unwatch(console)
+
     def _wire(self, console: Any) -> None:
         engine = self.guest.engine(console)
         state = Translator()

@@ -47,7 +47,7 @@ def boot(gb: Any, cartridge: Cartridge, model: Model) -> None:
         boot_color(gb, cartridge, model)
     gb.timer.origin = START - model.divider
     gb.timer.synced = gb.serial.synced = START
-    gb.timer.reload_at = gb.dma.next_start = NEVER
+    gb.timer.reload_at = gb.serial.edge_at = gb.dma.next_start = NEVER
     gb.joypad.select = 0x00
     gb.dma.register = 0x00 if model.color else 0xFF
     if not model.functions:

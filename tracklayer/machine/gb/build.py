@@ -38,6 +38,26 @@ def new_console(cartridge: Cartridge, model: Model = DMG, memory: Any = None, of
     memory: a writable buffer, zeroed, to place it in at `offset`, so that many consoles can lie side by side; else it
             makes its own.
     """
+    gb: Any = _place(cartridge, memory, offset)
+    boot(gb, cartridge, fitted(model, cartridge.color))
+    mappers.power_on(gb, cartridge.kind)
+    gb.rebuild()
+    return gb  # type: ignore[no-any-return]
+
+
+def copy_console(gb: Any) -> GB:
+    """Another console with the same cartridge in the same state, pictures too. Nothing is plugged into it."""
+    other: Any = _place(gb.__dict__["cartridge"], None, 0)
+    first, count = ctypes.addressof(gb), SIZE - HOST_SIZE + gb.__dict__["cartridge"].storage_size
+    ctypes.memmove(ctypes.addressof(other) + HOST_SIZE, first + HOST_SIZE, count)
+    set_pictures(other, pictures(gb))
+    mappers.plug_in(other, gb.__dict__["cartridge"].kind)
+    other.host.stale = 1
+    return other  # type: ignore[no-any-return]
+
+
+def _place(cartridge: Cartridge, memory: Any, offset: int) -> Any:
+    """A console in some memory, with the cartridge in it but without power."""
     if memory is None:
         memory = (ctypes.c_uint8 * (console_size(cartridge) + 64))()
         offset = -ctypes.addressof(memory) % 64
@@ -54,10 +74,7 @@ def new_console(cartridge: Cartridge, model: Model = DMG, memory: Any = None, of
     if cartridge.storage_size:
         host.ram = _pages(ctypes.addressof(gb) + SIZE)
         host.ram_pages = cartridge.ram_size // 256
-    boot(gb, cartridge, fitted(model, cartridge.color))
-    mappers.power_on(gb, cartridge.kind)
-    gb.rebuild()
-    return gb  # type: ignore[no-any-return]
+    return gb
 
 
 def _pages(address: int) -> Any:
@@ -81,7 +98,22 @@ def restore(gb: Any, state: bytes) -> None:
         raise ValueError(f"a state of this console has {split + len(ram)} bytes, this has {len(state)}")
     ctypes.memmove(ctypes.addressof(gb) + HOST_SIZE, state[:split], split)
     ctypes.memmove(ram, state[split:], len(ram))
-    gb.rebuild()
+    gb.host.stale = 1
+
+
+def pictures(gb: Any) -> bytes:
+    """The picture that is shown and the one being drawn, and which is which."""
+    picture = gb.host.picture
+    return ctypes.string_at(ctypes.addressof(picture), ctypes.sizeof(picture)) + bytes((gb.host.shown,))
+
+
+def set_pictures(gb: Any, data: bytes) -> None:
+    """Bring back what `pictures` gave. Errors: ValueError where the length is not right."""
+    size = ctypes.sizeof(gb.host.picture)
+    if len(data) != size + 1 or data[size] > 1:
+        raise ValueError(f"pictures have {size + 1} bytes, these are {len(data)}")
+    ctypes.memmove(ctypes.addressof(gb.host.picture), data, size)
+    gb.host.shown = data[size]
 
 
 def cart_ram(gb: Any) -> Any:

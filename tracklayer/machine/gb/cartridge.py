@@ -8,6 +8,7 @@ Source:  Pan Docs, "The Cartridge Header".
 from __future__ import annotations
 
 import ctypes
+import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -66,6 +67,11 @@ class Cartridge:
     def buffer(self) -> ctypes.Array[ctypes.c_uint8]:
         """The ROM where generated code can read it. Nobody writes to it."""
         return (ctypes.c_uint8 * len(self.rom)).from_buffer_copy(self.rom)
+
+    @cached_property
+    def digest(self) -> str:
+        """The SHA-256 of the ROM, in hexadecimal."""
+        return hashlib.sha256(self.rom).hexdigest()
 
     @property
     def header(self) -> bytes:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tracklayer.cpu.sm83 import Cpu, between
-from tracklayer.lang import Array, array, struct, typed, u3, u8, u16, u32, u64
+from tracklayer.lang import Array, array, struct, typed, u3, u8, u16, u32, u64, unlikely
 from tracklayer.machine.common.clock import STOP_BREAKPOINT, STOP_ERROR, STOP_LIMIT, Clock
 
 from . import apu, divider, dma, events, hdma, joypad, mappers, maps, memory, ppu, registers, serial, speed, timer
@@ -200,6 +200,8 @@ class GB:
     @typed(outline=True)
     def boundary(self) -> None:
         """Do what is due. Sets `clock.stop` if the engine must return, before the CPU's part of the boundary."""
+        if unlikely(self.host.stale != 0):
+            self.rebuild()
         self.run_events()
         ready: u8 = 0
         while ready == 0 and self.clock.stop == 0:
@@ -290,3 +292,4 @@ class GB:
         """Make what is derived from the state anew: after a state was loaded, or hooks or regions changed."""
         maps.rebuild(self)
         mappers.place(self)
+        self.host.stale = 0

@@ -92,6 +92,8 @@ class GbHost:
     """By page: the memory that stands there, whatever may forbid touching it; null where there is none."""
     open_maps: Array[Ptr[u8]] = array(768)
     """What read_map, write_map and fetch_map are again when OAM DMA, which closes all pages, is over."""
+    stale: u8
+    """1: another state was loaded: the maps are made anew before the next instruction."""
     page_flags: Array[u8] = array(256)
     rom: Ptr[Page]
     ram: Ptr[Page]
@@ -124,6 +126,11 @@ class GbHost:
     dirty_count: u32
     dirty: Array[u16] = array(DIRTY)
     """Addresses of the first lines written."""
+    linked: u8
+    """1: somebody runs this console and one at the other end of its cable, and is told of writes to SB and SC."""
+    plugged: u8
+    """1: a device is at the other end: `device(byte, time)` gives the byte that it sends meanwhile."""
+    device: Object
     wall: u8
     """1: clocks in cartridges count the world's time, `wall_clock()` in 4,194,304ths of a second."""
     wall_clock: Object

@@ -150,6 +150,11 @@ def power_on(gb: Any, kind: Mapper) -> None:
         first = 0 if kind.eeprom else 256 * gb.host.ram_pages
         count = kind.own_ram if kind.eeprom else kind.flash
         ctypes.memset(ctypes.addressof(gb.host.ram.contents) + first, 0xFF, count)
+    plug_in(gb, kind)
+
+
+def plug_in(gb: Any, kind: Mapper) -> None:
+    """What is special about the pages of a cartridge, whatever its state."""
     if kind.slow_ram:
         for page in range(CART_RAM, WRAM):
             gb.host.page_flags[page] = SLOW_WRITE
@@ -159,6 +164,7 @@ def power_on(gb: Any, kind: Mapper) -> None:
 
 
 __all__ = [
-    "MAPPERS", "Infrared", "Machine", "Mapper", "MapperRegisters", "catch_up", "place", "power_on", "read", "write",
+    "MAPPERS", "Infrared", "Machine", "Mapper", "MapperRegisters", "catch_up", "place", "plug_in", "power_on",
+    "read", "write",
     "write_ram",
 ]  # fmt: skip
