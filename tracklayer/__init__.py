@@ -15,13 +15,17 @@ if TYPE_CHECKING:
         Hook,
         ModelError,
         Region,
+        Rewind,
         RomError,
+        SaveError,
+        Snapshot,
         StateError,
         TracklayerError,
     )
 
 __all__ = [
-    "BusyError", "EngineError", "GameBoy", "Hook", "ModelError", "Region", "RomError", "StateError", "TracklayerError",
+    "BusyError", "EngineError", "GameBoy", "Hook", "ModelError", "Region", "Rewind", "RomError", "SaveError", "Snapshot",
+    "StateError", "TracklayerError",
 ]  # fmt: skip
 
 __version__ = "0.1.0"

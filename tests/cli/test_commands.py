@@ -248,3 +248,20 @@ def test_a_run_imports_nothing_that_it_does_not_need(rom: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stderr.strip() == ""
+
+
+def test_run_saves_and_goes_on_from_a_state(command: Command, tmp_path: Path) -> None:
+    rom = tmp_path / "game.gb"
+    loop = bytes.fromhex("3e0a ea0000 21 00a0 34 18fd")  # open the RAM; HL = A000; INC [HL] for ever
+    rom.write_bytes(cartridge(loop, type_code=0x1B, ram_code=3, banks=4, size_code=1))
+    state, other = tmp_path / "a", tmp_path / "x"
+    assert command("run", rom, *REFERENCE, "--frames", 2, "--save", "--save-state", state).exit_code == 0
+    first = (tmp_path / "game.sav").read_bytes()
+    assert len(first) == 0x8000
+    result = command("run", rom, *REFERENCE, "--frames", 3, "--load-state", state, "--save", other)
+    assert result.exit_code == 0
+    assert "5 frames" in result.stdout
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "game.gb", "game.sav", "x"]
+    assert (tmp_path / "game.sav").read_bytes() == first
+    (tmp_path / "game.sav").write_bytes(b"short")
+    failed(command("run", rom, *REFERENCE, "--frames", 1, "--save"), "game.sav", "cartridge keeps")

@@ -4,16 +4,22 @@ gameboy.py      GameBoy: running, looking, touching, hooks, regions, states
 engines.py      the engines by name
 roms.py         cartridge images and their headers
 pictures.py     shades, colours, PNG files
+sound.py        samples
+plugs.py        sensors, motors, lights, the camera, devices on the serial port
+battery.py      what cartridges keep, as .sav files
+saving.py       saved states: what goes into one; container.py: their bytes
+rewind.py       snapshots in memory, and going back with them
 disassembly.py  guest code as text
 state.py        names for the bytes of a state
 lockstep.py     two engines side by side
 vectors.py      the bare processor against vectors
 """
 
-from .errors import BusyError, EngineError, ModelError, RomError, StateError, TracklayerError
+from .errors import BusyError, EngineError, ModelError, RomError, SaveError, StateError, TracklayerError
 from .gameboy import BUTTONS, CYCLES_PER_FRAME, CYCLES_PER_SECOND, GameBoy, Hook, Region
+from .rewind import Rewind, Snapshot
 
 __all__ = [
     "BUTTONS", "CYCLES_PER_FRAME", "CYCLES_PER_SECOND", "BusyError", "EngineError", "GameBoy", "Hook", "ModelError",
-    "Region", "RomError", "StateError", "TracklayerError",
+    "Region", "Rewind", "RomError", "SaveError", "Snapshot", "StateError", "TracklayerError",
 ]  # fmt: skip

@@ -54,6 +54,10 @@ class Engine(Protocol):
         """
         ...
 
+    def restored(self, console: Any) -> None:
+        """Another state was loaded into the console. Its hooks and regions are as they were, and it does not run."""
+        ...
+
     def make_room(self, console: Any) -> None:
         """The run ended with STOP_ROOM: get room for what is to be translated."""
         ...
@@ -69,6 +73,9 @@ class Reference:
 
     def changed(self, console: Any) -> object:
         return None
+
+    def restored(self, console: Any) -> None:
+        pass
 
     def make_room(self, console: Any) -> None:
         pass

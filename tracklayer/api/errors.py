@@ -23,5 +23,9 @@ class StateError(TracklayerError):
     """The bytes given are not a state of this kind of console."""
 
 
+class SaveError(TracklayerError):
+    """A battery save cannot be what this cartridge keeps."""
+
+
 class BusyError(TracklayerError, RuntimeError):
     """A console was asked to run while it runs: from one of its own hooks, or from a second thread."""

@@ -11,7 +11,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from tracklayer.lang import size_of, take_error
 from tracklayer.machine.common.clock import NEVER, STOP_BREAKPOINT, STOP_LIMIT
@@ -22,11 +22,15 @@ from tracklayer.machine.gb.console import GB
 from tracklayer.machine.gb.model import MODELS, fitted
 
 from . import pictures, state
+from .battery import Battery, beside, decode, encode
 from .disassembly import LONGEST, disassemble
 from .engines import STOP_ROOM, Engine, Progress, make_engine
 from .errors import BusyError, ModelError, StateError
+from .files import write_atomically
 from .memory import Memory
+from .plugs import Plugs
 from .registers import Registers, fitting
+from .rewind import Snapshot
 from .roms import load_cartridge, read_rom
 from .sound import Sound
 
@@ -135,7 +139,7 @@ def _asking(console: GameBoy) -> Callable[[int], int]:
     return on_hook
 
 
-class GameBoy:
+class GameBoy(Plugs):
     """One console with a cartridge in it, about to execute the cartridge's first instruction at 0100.
 
     rom:           the image's bytes, a path, `file.zip::member`, or "demo".
@@ -143,10 +147,14 @@ class GameBoy:
     model:         "dmg", "mgb", "cgb", or "cgb-c", "cgb-d", "cgb-e" for a revision of that. A cartridge that does not
                    know the Color makes "cgb-compat" of these.
     cartridge_ram: bytes of RAM in the cartridge, where the header is not to decide.
+    save:          the battery save: "auto" for the file beside the ROM with the ending .sav, or a path. It is read now
+                   if it is there, and written by `close()`, at the end of a `with`, when an exception leaves a run,
+                   when the program ends, and from time to time while the game leaves the memory alone. None: no file.
+    clock:         what a clock in the cartridge follows: "guest", the guest's own time, or "world", the time of day.
     progress:      told of the engine's first build on this machine, `progress(words, done, of)`.
 
     Consoles share nothing that changes: use as many as you like, each in one thread at a time.
-    Errors: RomError, EngineError, ModelError.
+    Errors: RomError, EngineError, ModelError, SaveError.
     """
 
     def __init__(
@@ -156,21 +164,29 @@ class GameBoy:
         engine: str = "translated",
         model: str = "dmg",
         cartridge_ram: int | None = None,
+        save: str | os.PathLike[str] | None = None,
+        clock: str = "guest",
         progress: Progress | None = None,
     ) -> None:
         if model not in MODELS:
             raise ModelError(f"model {model!r} is not built; there is {', '.join(MODELS)}")
         _, image = read_rom(rom)
-        self._set_up(load_cartridge(image, cartridge_ram), make_engine(engine, progress), model)
+        cartridge = load_cartridge(image, cartridge_ram)
+        self._set_up(make_engine(engine, progress), model, build.new_console(cartridge, MODELS[model]))
+        self._attach()
+        if clock != "guest":
+            self.clock = clock
+        if save is not None:
+            self._use_save_file(rom, save)
 
-    def _set_up(self, cartridge: Cartridge, engine: Engine, model: str) -> None:
-        self._cartridge = cartridge
+    def _set_up(self, engine: Engine, model: str, gb: Any) -> None:
+        self._cartridge: Cartridge = gb.__dict__["cartridge"]
         self._engine = engine
         self._asked = model
-        self._model = fitted(MODELS[model], cartridge.color).name
-        self._gb: Any = build.new_console(cartridge, MODELS[model])
-        self._engine.attach(self._gb, _asking(self))
-        self._run = self._engine.runner(self._gb)
+        self._model = fitted(MODELS[model], self._cartridge.color).name
+        self._gb: Any = gb
+        self._run: Callable[[int], int] = self._first_run
+        self._attached = False
         self._memory = Memory(self._gb)
         self._registers = Registers(self._gb.cpu)
         self._sent = bytearray()
@@ -180,6 +196,26 @@ class GameBoy:
         self._hooks: dict[int, tuple[Hook, ...]] = {}
         self._gb.host.passed_time = NEVER
         self._retired: list[object] = []
+        self._battery: Battery | None = None
+        self._device = None
+        self._camera = self._light = None
+
+    def _attach(self) -> None:
+        """Wire the machine to its engine."""
+        self._attached = True
+        self._engine.attach(self._gb, _asking(self))
+        self._run = self._engine.runner(self._gb)
+
+    def _first_run(self, limit: int) -> int:
+        """The first run of a clone."""
+        self._attach()
+        return self._run(limit)
+
+    def _changed(self) -> None:
+        """Hooks or regions are others than before."""
+        if not self._attached:
+            self._attach()
+        self._retired.append(self._engine.changed(self._gb))
 
     # ------------------------------------------------------------------ running
 
@@ -261,7 +297,13 @@ class GameBoy:
                     if outcome & STOPPED == STOP_ROOM:
                         self._engine.make_room(gb)
                 now = outcome >> 8
+            if self._battery is not None:
+                self._battery.ran(now)
             return False
+        except BaseException:
+            if self._battery is not None:
+                self._battery.flush()
+            raise
         finally:
             self._leave()
 
@@ -472,7 +514,7 @@ class GameBoy:
         build.set_quick_hooks(self._gb, alone)
         # Only while there are hooks: a console that its own machine holds has to wait for the garbage collector.
         self._gb.host.face = self if self._hooks else None
-        self._retired.append(self._engine.changed(self._gb))
+        self._changed()
 
     def _drop_hook(self, hook: Hook) -> None:
         gb = self._here()
@@ -522,14 +564,14 @@ class GameBoy:
             raise TypeError("a region takes two callables: read(address) and write(address, value)")
         gb = self._here()
         region = Region(self, first, last, build.add_region(gb, first, last, read, write))
-        self._retired.append(self._engine.changed(gb))
+        self._changed()
         return region
 
     def _drop_region(self, region: Region) -> None:
         self._here()
         self._retired.append(region)  # its functions may be running just now
         region._remove()
-        self._retired.append(self._engine.changed(self._gb))
+        self._changed()
 
     # ------------------------------------------------------------------ states
 
@@ -544,23 +586,143 @@ class GameBoy:
         """
         self._enter()
         try:
-            build.restore(self._gb, bytes(data))
-            self._retired.append(self._engine.changed(self._gb))
-            self._sound.listen(False)
-            self._gb.host.passed_time = NEVER
+            self._put(bytes(data))
         except ValueError as error:
             raise StateError(str(error)) from None
         finally:
             self._leave()
 
+    def _put(self, state: bytes) -> None:
+        """Bring back a state. Errors: ValueError where its length is not right."""
+        build.restore(self._gb, state)
+        if self._attached:
+            self._engine.restored(self._gb)
+        self._sound.listen(False)
+        self._gb.host.passed_time = NEVER
+        if self._battery is not None:
+            self._battery.forget_time()
+
+    def save_state(self, file: str | os.PathLike[str] | IO[bytes] | None = None) -> bytes:
+        """All of the guest's state, in a form that later versions read too.
+
+        file: where to write it as well: a path (the file is replaced in one go) or an open binary file.
+        The same program at the same time gives the same bytes on every engine.
+        Errors: OSError.
+        """
+        from .saving import save_state
+
+        data = save_state(self._here(), self._model)
+        if file is not None:
+            if isinstance(file, str | os.PathLike):
+                write_atomically(file, data)
+            else:
+                file.write(data)
+        return data
+
+    def load_state(self, source: bytes | bytearray | memoryview | str | os.PathLike[str] | IO[bytes]) -> None:
+        """Bring back a state: the bytes that `save_state` gave, a path, an open binary file.
+
+        Hooks, regions, `serial`, and what is plugged in stay as they are.
+        Errors: StateError where it is damaged or of another cartridge or model: the console is as it was then;
+                OSError; BusyError in a hook.
+        """
+        from . import saving
+
+        if isinstance(source, bytes | bytearray | memoryview):
+            data = bytes(source)
+        elif isinstance(source, str | os.PathLike):
+            with open(source, "rb") as opened:
+                data = opened.read()
+        else:
+            data = source.read()
+        self._enter()
+        try:
+            loaded = saving.load_state(self._gb, self._model, data)
+            self._put(loaded.state)
+            if loaded.pictures is not None:
+                build.set_pictures(self._gb, loaded.pictures)
+        finally:
+            self._leave()
+
+    def snapshot(self) -> Snapshot:
+        """All of the console at this moment, pictures too, for `restore` in this process. Takes microseconds."""
+        gb = self._here()
+        return Snapshot(build.save(gb), build.pictures(gb), id(self._cartridge.buffer), self._model, self.cycles)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Bring the console to where a snapshot was taken, from it or from another one with the same cartridge.
+
+        Errors: StateError where the snapshot is of another cartridge or model, BusyError in a hook.
+        """
+        if (snapshot.rom, snapshot.model) != (id(self._cartridge.buffer), self._model):
+            raise StateError("the snapshot is of a console with another cartridge, or of another model")
+        self._enter()
+        try:
+            self._put(snapshot.state)
+            build.set_pictures(self._gb, snapshot.pictures)
+        finally:
+            self._leave()
+
     def clone(self) -> GameBoy:
-        """Another console with the same cartridge in the same state. It has no hooks and no regions."""
+        """Another console with the same cartridge in the same state.
+
+        It has no hooks, no regions, nothing plugged in and no save file. What its engine needs is made when it runs.
+        """
         other = GameBoy.__new__(GameBoy)
-        other._set_up(self._cartridge, self._engine, self._asked)
-        build.restore(other._gb, build.save(self._here()))
-        other._retired.append(other._engine.changed(other._gb))
+        other._set_up(self._engine, self._asked, build.copy_console(self._here()))
         other._sent += self._sent
         return other
+
+    # ------------------------------------------------------------------ battery saves
+
+    def _use_save_file(self, rom: object, save: str | os.PathLike[str]) -> None:
+        if not self._cartridge.battery:
+            return
+        if save == "auto":
+            if not isinstance(rom, str | os.PathLike):
+                raise ValueError('save="auto" is the file beside the ROM, and the ROM is no file: give a path')
+            save = beside(rom)
+        self._battery = Battery(self._gb, os.path.abspath(save))
+        self._end = weakref.finalize(self, self._battery.flush)
+
+    @property
+    def save_path(self) -> str | None:
+        """The battery save's file; None where none was asked for, or the cartridge keeps nothing."""
+        return None if self._battery is None else self._battery.path
+
+    @property
+    def battery(self) -> bytes:
+        """What the cartridge keeps without power, as save files hold it. Assign the bytes of a save file to load it.
+
+        Errors: SaveError where they cannot be of this cartridge.
+        """
+        return encode(self._here())
+
+    @battery.setter
+    def battery(self, data: bytes) -> None:
+        decode(self._here(), bytes(data))
+
+    def save(self) -> None:
+        """Write the battery save now, if there is a file for it and anything changed. Errors: OSError."""
+        self._here()
+        if self._battery is not None:
+            self._battery.flush()
+
+    def close(self) -> None:
+        """Write the battery save. The console can go on; it does not write any more by itself.
+
+        Errors: OSError.
+        """
+        battery, self._battery = self._battery, None
+        if battery is not None:
+            self._end.detach()
+            battery.flush()
+
+    def __enter__(self) -> GameBoy:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
     def differences(self, other: GameBoy) -> list[state.Difference]:
         """The fields in which the states of two consoles with the same cartridge differ, by name."""

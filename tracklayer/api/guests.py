@@ -222,6 +222,12 @@ class GameBoyGuest(Sm83Guest):
         context.host.code_dirty = 0
 
     @staticmethod
+    def unwatch(console: Any) -> None:
+        ctypes.memset(ctypes.addressof(console.host.watch), 0, ctypes.sizeof(console.host.watch))
+        console.host.dirty_count = console.host.code_dirty = 0
+        console.host.stale = 1
+
+    @staticmethod
     def rom_of(console: Any) -> tuple[int, int]:
         cartridge = console.__dict__["cartridge"]
         return ctypes.addressof(cartridge.buffer), len(cartridge.rom)

@@ -62,6 +62,7 @@ class Memory:
 
     def _block(self, addresses: range) -> bytes:
         """Neighbouring addresses, a page at a time where a page is plain memory."""
+        self._refresh()
         pieces = []
         address = addresses.start
         while address < addresses.stop:
@@ -75,6 +76,11 @@ class Memory:
             address = end
         return b"".join(pieces)
 
+    def _refresh(self) -> None:
+        """After a state was loaded, the maps are made anew when somebody needs them."""
+        if self._gb.host.stale:
+            self._gb.rebuild()
+
     def _region(self, address: int) -> Any:
         for index in range(self._gb.host.region_count):
             region = self._gb.host.regions[index]
@@ -84,6 +90,7 @@ class Memory:
 
     def _peek(self, address: int) -> int:
         gb = self._gb
+        self._refresh()
         if gb.host.region_count and (region := self._region(address)) is not None:
             return int(region.read(address)) & 0xFF
         page = gb.host.memory_map[address >> 8]
@@ -100,6 +107,7 @@ class Memory:
 
     def _poke(self, address: int, value: int) -> None:
         gb = self._gb
+        self._refresh()
         if gb.host.region_count and (region := self._region(address)) is not None:
             region.write(address, value)
             return

@@ -53,10 +53,10 @@ def parse_presses(script: str) -> list[Press]:
     return sorted(presses)
 
 
-def start(rom: str, engine: str, model: str, quiet: bool) -> GameBoy:
+def start(rom: str, engine: str, model: str, quiet: bool, save: str | None = None) -> GameBoy:
     """A console for a command, with progress shown while an engine is built for the first time."""
     progress: Progress | None = None if quiet else building()
-    console = GameBoy(rom, engine=engine, model=model, progress=progress)
+    console = GameBoy(rom, engine=engine, model=model, save=save, progress=progress)
     for warning in () if quiet else console.warnings:
         click.echo(f"{rom}: {warning}", err=True)
     return console
@@ -76,6 +76,12 @@ def start(rom: str, engine: str, model: str, quiet: bool) -> GameBoy:
 @click.option(
     "--buttons", metavar="SCRIPT", default="", help="Presses, as in '60:start,120:right*30' (frame, frames held)."
 )
+@click.option(
+    "--save", is_flag=False, flag_value="auto", metavar="[FILE]",
+    help="Read and write the battery save, beside ROM unless FILE is given.",
+)
+@click.option("--load-state", type=click.Path(exists=True, dir_okay=False), metavar="FILE", help="Begin in this state.")
+@click.option("--save-state", type=click.Path(dir_okay=False), metavar="FILE", help="Write the last state there.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document.")
 def run(
     rom: str,
@@ -87,6 +93,9 @@ def run(
     screenshot: str | None,
     serial: bool,
     buttons: str,
+    save: str | None,
+    load_state: str | None,
+    save_state: str | None,
     as_json: bool,
 ) -> None:
     """Run ROM for some time, without a window, as fast as the host can, and show what came out.
@@ -100,13 +109,18 @@ def run(
     limit = frames * CYCLES_PER_FRAME if frames is not None else int((seconds or 0.0) * CYCLES_PER_SECOND)
     if frames is None and seconds is None:
         limit = int(DEFAULT_SECONDS * CYCLES_PER_SECOND)
-    console = start(rom, engine, model, quiet=as_json)
+    console = start(rom, engine, model, quiet=as_json, save=save)
+    if load_state is not None:
+        console.load_state(load_state)
     wanted = until_serial.encode() if until_serial is not None else None
     begin = time.perf_counter()
     found = _run(console, limit, wanted, presses, drawn=screenshot is not None or as_json)
     host_seconds = time.perf_counter() - begin
+    console.close()
     if screenshot is not None:
         console.save_screenshot(screenshot)
+    if save_state is not None:
+        console.save_state(save_state)
     if as_json:
         print_json({"rom": rom, **outcome(console, host_seconds), "found": found})
     else:
@@ -140,12 +154,13 @@ def outcome(console: GameBoy, host_seconds: float) -> dict[str, Any]:
 
 
 def _run(console: GameBoy, limit: int, wanted: bytes | None, presses: list[Press], drawn: bool) -> bool | None:
-    """Run to the limit, with buttons pressed on the way. Returns whether the wanted text was sent; None if none was."""
+    """Run for so long, with buttons pressed on the way. Returns whether the wanted text was sent; None if none was."""
+    start = console.cycles
     for frame, button, down in [*presses, Press(limit // CYCLES_PER_FRAME + 1, "", False)]:
         end = min(limit, frame * CYCLES_PER_FRAME)
         if wanted is None:
-            console.run(cycles=max(0, end - console.cycles), render=drawn)
-        elif console.run_until_serial(wanted, cycles=max(0, end - console.cycles), render=drawn):
+            console.run(cycles=max(0, start + end - console.cycles), render=drawn)
+        elif console.run_until_serial(wanted, cycles=max(0, start + end - console.cycles), render=drawn):
             return True
         if end < limit and button:
             console.button(button, down)

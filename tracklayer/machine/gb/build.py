@@ -103,16 +103,22 @@ def restore(gb: Any, state: bytes) -> None:
 
 def pictures(gb: Any) -> bytes:
     """The picture that is shown and the one being drawn, and which is which."""
-    picture = gb.host.picture
+    picture = _drawn(gb)
     return ctypes.string_at(ctypes.addressof(picture), ctypes.sizeof(picture)) + bytes((gb.host.shown,))
+
+
+def _drawn(gb: Any) -> Any:
+    """Where the console's pictures lie."""
+    return gb.host.colours if gb.color.hardware else gb.host.picture
 
 
 def set_pictures(gb: Any, data: bytes) -> None:
     """Bring back what `pictures` gave. Errors: ValueError where the length is not right."""
-    size = ctypes.sizeof(gb.host.picture)
+    picture = _drawn(gb)
+    size = ctypes.sizeof(picture)
     if len(data) != size + 1 or data[size] > 1:
         raise ValueError(f"pictures have {size + 1} bytes, these are {len(data)}")
-    ctypes.memmove(ctypes.addressof(gb.host.picture), data, size)
+    ctypes.memmove(ctypes.addressof(picture), data, size)
     gb.host.shown = data[size]
 
 

@@ -18,6 +18,7 @@ from tracklayer.machine.common.registers import Reg
 from . import events
 from .color import Color
 from .interrupts import SERIAL, Interrupts, enabled, request
+from .speed import Speed, dots
 from .timer import Timer
 
 HALF_BITS = (8, 3)
@@ -88,6 +89,7 @@ class Machine(Protocol):
     interrupts: Interrupts
     hram: Array[u8]
     timer: Timer
+    speed: Speed
     serial: Serial
     color: Color
 
@@ -236,7 +238,7 @@ def write_sc(gb: Machine, value: u8) -> None:
         log_sent(gb)
         serial.incoming = 0xFF
         if gb.host.plugged:
-            serial.incoming = u8(ask(gb.host.ports, gb.host.device, 0xFF, serial.sb, i64(gb.clock.now())))
+            serial.incoming = u8(ask(gb.host.ports, gb.host.device, 0xFF, serial.sb, i64(dots(gb))))
             if gb.host.ports.failed:
                 gb.clock.attention()
     reschedule(gb)

@@ -142,7 +142,7 @@ def power_on(gb: Any, kind: Mapper) -> None:
     chip = gb.mapper
     chip.bank = gb.banks.high = 1
     gb.banks.ram_open = kind.ram_always_open
-    chip.seconds.synced = gb.clock.now()
+    chip.seconds.synced = gb.dots()
     chip.mbc7.tilt_x = chip.mbc7.tilt_y = mbc7.CENTRE
     chip.mbc7.latched_x = chip.mbc7.latched_y = mbc7.ERASED
     chip.mbc7.out = 1

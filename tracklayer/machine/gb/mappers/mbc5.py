@@ -8,6 +8,7 @@ from __future__ import annotations
 from tracklayer.lang import typed, u1, u8, u16, u64
 
 from ..maps import select
+from ..speed import dots
 from .machine import Machine
 
 
@@ -41,7 +42,7 @@ def write_rumble(gb: Machine, address: u16, value: u8) -> None:
 @typed
 def drive(gb: Machine, on: u1) -> None:
     """Switch the motor. Programs set how strong it feels by how much of the time it runs, so that is counted."""
-    now = gb.clock.now()
+    now = dots(gb)
     if gb.mapper.motor:
         gb.mapper.motor_time = u64(gb.mapper.motor_time + now - gb.mapper.motor_since)
     gb.mapper.motor_since = now

@@ -172,7 +172,7 @@ class MapperRegisters:
     """The rumble motor runs."""
     motor_since: u64
     motor_time: u64
-    """T-cycles that the motor has run in all, without those since `motor_since`."""
+    """Dots that the motor has run in all, without those since `motor_since`."""
     seconds: Seconds
     mbc3: Mbc3Clock
     mmm01: Mmm01
