@@ -47,6 +47,7 @@ def row(gb: Any) -> list[int]:
 @given(st.integers(0, 2**32))
 def test_an_untouched_line_is_the_same_drawn_at_once_and_dot_by_dot(seed: int) -> None:
     gb = set_up(seed)
+    objects.begin_scan(gb)
     objects.scan(gb)
     end = objects.plain_mode3_end(gb)
     line.draw(gb)
@@ -60,6 +61,7 @@ def test_an_untouched_line_is_the_same_drawn_at_once_and_dot_by_dot(seed: int) -
 
 def test_the_pipeline_may_be_left_and_resumed_at_any_dot() -> None:
     gb = set_up(1)
+    objects.begin_scan(gb)
     objects.scan(gb)
     line.draw(gb)
     at_once = row(gb)

@@ -25,31 +25,52 @@ PLAIN_END = 253
 FIRST_LINE_DELAY = 2
 """The first line after the LCD went on is so much late. Source: mooneye ppu/lcdon_timing-GS."""
 WINDOW_DOTS = 6
+SCAN_DOT = 2
+"""The first object is looked at here, the others every second dot."""
 OBJECT_DOTS = 6
 LAST_PX = WIDTH + 7
 
 
-@typed(outline=True)
+@typed
+def begin_scan(gb: Machine) -> None:
+    """A line's scan begins."""
+    gb.ppu.object_count = 0
+    gb.ppu.scanned = 0
+
+
+@typed
 def scan(gb: Machine) -> None:
-    """Find the first ten objects that touch the line, and keep them sorted by X, then by their place in OAM.
+    """Find the first ten objects that touch the line, and keep them sorted by X, then by their place in OAM."""
+    if gb.ppu.scanned > 0 or any_touches(gb, 16 if gb.ppu.lcdc & OBJ_TALL else 8) != 0:
+        scan_before(gb, OBJECTS)
+
+
+@typed
+def scan_until(gb: Machine, dot: u16) -> None:
+    """Do what the scan has done by `dot`: LCDC is about to change. Proof: gambatte sprites/late_sizechange_*."""
+    if dot > SCAN_DOT:
+        scan_before(gb, u8(min((dot - SCAN_DOT + 1) >> 1, OBJECTS)))
+
+
+@typed(outline=True)
+def scan_before(gb: Machine, end: u8) -> None:
+    """Scan the objects before `end` that were not scanned yet.
 
     While OAM DMA runs the scan sees no objects. Source: Pan Docs, "OAM DMA bus conflicts".
     """
-    gb.ppu.object_count = 0
     height = 16 if gb.ppu.lcdc & OBJ_TALL else 8
-    if any_touches(gb, height) == 0:
-        return
     begin = u64(gb.ppu.line_start + 4)
     started = speed.dots_at(gb, gb.dma.started)
     disturbed = started < u64(begin + 2 * OBJECTS) and begin < u64(started + (640 >> gb.speed.double))
     row = gb.ppu.line + 16
-    index: u8 = 0
-    while index < OBJECTS:
+    index: u8 = gb.ppu.scanned
+    while index < end and index < OBJECTS:
         y = gb.oam[index * 4]
         touches = y <= row < y + height and gb.ppu.object_count < OBJECTS_PER_LINE
         if touches and not (disturbed and seen_during_dma(gb, index)):
             insert(gb, index)
         index = u8(index + 1)
+    gb.ppu.scanned = index
 
 
 @typed
@@ -100,7 +121,7 @@ def plain_mode3_end(gb: Machine) -> u16:
         window_x = gb.ppu.wx
         if window_x == 0 and fine > 0:
             end = u16(end + 1)
-    if gb.ppu.lcdc & OBJ_ENABLE != 0 or gb.color.hardware != 0:
+    if gb.ppu.lcdc & OBJ_ENABLE:
         last_tile: u16 = 0x1FF
         index: u8 = 0
         while index < gb.ppu.object_count:
@@ -111,10 +132,12 @@ def plain_mode3_end(gb: Machine) -> u16:
                 if x > window_x:
                     place = x + 0x100 + 7 - (window_x & 0xFF)
                 tile = place >> 3
+                before = end
                 end = u16(end + OBJECT_DOTS)
                 if tile != last_tile:
                     end = u16(end + (5 if x == 0 else max(5 - (place & 7), 0)))
                 last_tile = tile
-                gb.ppu.pipe.waited = x == LAST_PX
+                if x == LAST_PX:
+                    gb.ppu.pipe.waited += end - before
             index = u8(index + 1)
     return end

@@ -130,7 +130,7 @@ def tick(gb: Machine) -> None:
     if pipe.done:
         gb.ppu.mode3_end = u16(pipe.dot + 1)
     elif pipe.px == LAST_PX:
-        pipe.waited = 1
+        pipe.waited += 1
 
 
 @typed

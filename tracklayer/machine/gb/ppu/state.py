@@ -55,8 +55,8 @@ class Pipe:
     """1 if this line is drawn dot by dot."""
     done: u1
     """1 once all pixels are out."""
-    waited: u1
-    """1 if the last pixel waits for an object: mode 3's end and its signal then come together."""
+    waited: u8
+    """Dots that the last pixel waited for objects. The signal of mode 0 does not wait."""
     scrolled: u1
     """1 once SCX's low bits were matched."""
     insert: u1
@@ -158,6 +158,8 @@ class Ppu:
     wx: u8
     mode3_end: u16
     """The dot at which the line's mode 3 ends."""
+    scanned: u8
+    """Objects of OAM that this line's scan has looked at."""
     object_count: u8
     objects: Array[u16] = array(16)
     """The line's objects, X * 256 + index in OAM, in that order: the leftmost first."""

@@ -53,6 +53,7 @@ COMPARE_DOT = 2
 ZERO_DOT = 10
 
 LINE_BEGIN, LINE_COMPARE, SCAN_END, DRAW_BEGIN, DRAW_END, HBLANK_SIGNAL, LINE_153_NONE, LINE_153_ZERO = range(8)
+EARLY_SIGNAL = 8
 """The steps; `phase` is the one that comes next."""
 
 
@@ -99,6 +100,7 @@ def run_lines(gb: Machine, now: u64) -> None:
         if gb.ppu.line < HEIGHT:
             window.match_wy(gb)
             if gb.host.drawing:
+                objects.begin_scan(gb)
                 objects.scan(gb)
                 draw_line(gb)
             window.line_drawn(gb)
@@ -108,6 +110,7 @@ def run_lines(gb: Machine, now: u64) -> None:
     gb.ppu.compare = gb.ppu.line
     if gb.ppu.line < HEIGHT:
         # As at the end of its last line: mode 3 is over, for whoever asks while the line's last dots pass.
+        objects.begin_scan(gb)
         objects.scan(gb)
         gb.ppu.mode3_end = objects.plain_mode3_end(gb)
         gb.ppu.mode = HBLANK
@@ -137,6 +140,8 @@ def advance(gb: Machine) -> None:
         draw_begin(gb)
     elif phase == DRAW_END:
         draw_end(gb)
+    elif phase == EARLY_SIGNAL:
+        early_signal(gb)
     elif phase == HBLANK_SIGNAL:
         gb.ppu.signals = SOURCE_HBLANK
         stat.update(gb)
@@ -192,6 +197,7 @@ def line_compare(gb: Machine) -> None:
     step_at(gb, LINE_BEGIN, DOTS_PER_LINE)
     if gb.ppu.line < HEIGHT:
         gb.ppu.mode = OAM_SCAN
+        objects.begin_scan(gb)
         gb.ppu.signals = SOURCE_OAM if gb.ppu.line == 0 else 0
         gb.ppu.locks = OAM_READ | OAM_WRITE
         step_at(gb, SCAN_END, 80)
@@ -230,7 +236,10 @@ def draw_begin(gb: Machine) -> None:
         step_at(gb, DRAW_END, pipeline.soonest_end(gb))
     else:
         gb.ppu.mode3_end = objects.plain_mode3_end(gb)
-        step_at(gb, DRAW_END, gb.ppu.mode3_end)
+        if gb.ppu.pipe.waited > 0:
+            step_at(gb, EARLY_SIGNAL, u16(gb.ppu.mode3_end - gb.ppu.pipe.waited + 1))
+        else:
+            step_at(gb, DRAW_END, gb.ppu.mode3_end)
 
 
 @typed
@@ -239,7 +248,9 @@ def draw_end(gb: Machine) -> None:
     if gb.ppu.pipe.active:
         dot = u16(gb.ppu.next - gb.ppu.line_start)
         pipeline.run_until(gb, dot)
-        if gb.ppu.pipe.done == 0 or gb.ppu.mode3_end > dot:
+        if gb.ppu.pipe.waited > 0 and gb.ppu.signals == 0:
+            step_at(gb, EARLY_SIGNAL, u16(dot + 1))
+        elif gb.ppu.pipe.done == 0 or gb.ppu.mode3_end > dot:
             look_again(gb)
         else:
             hblank_begin(gb)
@@ -255,7 +266,24 @@ def hblank_begin(gb: Machine) -> None:
     """Mode 3 is over."""
     gb.ppu.mode = HBLANK
     gb.ppu.locks = 0
-    step_at(gb, HBLANK_SIGNAL, u16(gb.ppu.mode3_end + 1 - gb.ppu.pipe.waited))
+    if gb.ppu.signals:
+        step_at(gb, LINE_BEGIN, DOTS_PER_LINE)
+    else:
+        step_at(gb, HBLANK_SIGNAL, u16(gb.ppu.mode3_end + 1))
+
+
+@typed
+def early_signal(gb: Machine) -> None:
+    """Mode 0's signal comes when the last pixel's turn has come, even if that still waits for an object.
+
+    Proof: gambatte sprites/10spritesPrLine_10xposA7_m0irq_2, _m3stat_2.
+    """
+    gb.ppu.signals = SOURCE_HBLANK
+    stat.update(gb)
+    if gb.ppu.pipe.active:
+        look_again(gb)
+    else:
+        step_at(gb, DRAW_END, gb.ppu.mode3_end)
 
 
 @typed
@@ -269,13 +297,15 @@ def touch(gb: Machine) -> None:
     """A register that drawing reads is about to change: draw all that still sees the old value."""
     dot = u16(speed.dots(gb) - gb.ppu.line_start)
     phase = gb.ppu.phase
-    if phase == DRAW_END or phase == DRAW_BEGIN:
+    if phase == DRAW_END or phase == DRAW_BEGIN or phase == EARLY_SIGNAL:
         if gb.ppu.pipe.active == 0:
             pipeline.begin(gb)
         pipeline.run_until(gb, dot)
-        if phase == DRAW_END:
+        if phase != DRAW_BEGIN:
             look_again(gb)
             reschedule(gb)
+    elif phase == SCAN_END and gb.ppu.first_line == 0:
+        objects.scan_until(gb, dot)
     elif gb.ppu.line < HEIGHT and (phase == HBLANK_SIGNAL or phase == LINE_BEGIN):
         if gb.ppu.pipe.active == 0 and dot < gb.ppu.mode3_end + pipeline.TAIL_DOTS:
             pipeline.begin(gb)
@@ -419,14 +449,12 @@ def next_oam_pulse(gb: Machine) -> u64:
 
 @typed
 def next_hblank_look(gb: Machine) -> u64:
-    """When mode 3 next ends, or if that is not known yet, when it will be."""
+    """When mode 0's signal next comes, or if that is not known yet, when it will be."""
     if gb.ppu.line < HEIGHT:
-        if gb.ppu.phase == DRAW_END:
-            return u64(gb.ppu.next + 1)
-        if gb.ppu.phase == HBLANK_SIGNAL:
+        if gb.ppu.phase == HBLANK_SIGNAL or gb.ppu.phase == EARLY_SIGNAL:
             return gb.ppu.next
-        if gb.ppu.phase != LINE_BEGIN:
-            return u64(gb.ppu.line_start + 84)
+        if gb.ppu.signals & SOURCE_HBLANK == 0:
+            return u64(gb.ppu.next + 1 if gb.ppu.phase == DRAW_END else gb.ppu.line_start + 84)
         if gb.ppu.line < HEIGHT - 1:
             return u64(gb.ppu.line_start + DOTS_PER_LINE + 84)
     return in_frame(gb, 84)
