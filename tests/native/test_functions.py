@@ -300,6 +300,22 @@ def test_writable_buffers() -> None:
     assert raw(np.zeros(5)) == 40 and raw(b"abc") == 3
 
 
+def test_structs_of_ctypes_are_buffers() -> None:
+    class Point(ctypes.Structure):
+        _fields_ = [("x", ctypes.c_double), ("y", ctypes.c_double)]
+
+    def write(a: Any) -> None:
+        a.movsd(xmm0, qword[rdi])
+        a.addsd(xmm0, qword[rdi + 8])
+        a.movsd(qword[rdi], xmm0)
+        a.mov(rax, rsi)
+        a.ret()
+
+    point = Point(1.5, 2.0)
+    assert assembled(write, "u64(point: mut buffer)")(point) == 16
+    assert point.x == 3.5
+
+
 class Counted:
     """A buffer that counts how often it is exported. Before Python 3.12 a bytearray's refusal to grow tells."""
 

@@ -27,7 +27,7 @@ import pytest
 
 from tracklayer.native.assembler import Assembler
 from tracklayer.native.memory import code_memory
-from tracklayer.native.operands import REGISTERS, eax, qword, rax, rbx, rdi, rsi
+from tracklayer.native.operands import REGISTERS, eax, mem, qword, rax, rbx, rdi, rsi, rsp
 
 X86_LINUX = sys.platform == "linux" and os.uname().machine == "x86_64"
 pytestmark = pytest.mark.skipif(not X86_LINUX, reason="runs x86-64 code on Linux")
@@ -169,6 +169,29 @@ def test_recursion_without_end_is_an_error_never_a_crash() -> None:
     done = subprocess.run([sys.executable, "-X", "faulthandler", "-c", RECURSION], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.count("ok") == 9
+
+
+def test_a_stack_of_ones_own_is_not_mistaken_for_a_full_one() -> None:
+    """A fiber runs on memory from the heap. Its stack pointer says nothing about the thread's stack, in no direction."""
+    space = (ctypes.c_char * (1 << 20))()
+    result: list[object] = []
+
+    def inner(x: object) -> object:
+        result.append(x)
+        return x
+
+    f = through(inner)
+    a = Assembler("fiber")
+    a.prologue(rbx)
+    a.mov(rbx, rsp)
+    a.mov(rax, a.buffer(space))
+    a.lea(rsp, mem[rax + (1 << 20) - 64])
+    a.and_(rsp, -16)
+    a.call(a.callback(lambda: f("on the fiber"), "void()"))
+    a.mov(rsp, rbx)
+    a.epilogue()
+    a.function("void()")()
+    assert result == ["on the fiber"]
 
 
 # -------------------------------------------------------------------------------------------------------------- signals

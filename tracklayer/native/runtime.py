@@ -133,7 +133,11 @@ class _Runtime:
         a.mov(qword[rcx + 8], rax)
         a.mov(qword[rcx], rdx)
         a.lea(rdx, mem[rbp + 16])
-        a.cmp(rdx, rax)
+        a.sub(
+            rax, rdx
+        )  # how far under the limit we are: more than the margin means another stack (a fiber's, a signal's)
+        a.dec(rax)
+        a.cmp(rax, MARGIN)
         a.setb(al)
         a.movzx(eax, al)
         a.epilogue()
