@@ -62,20 +62,27 @@ class Job(NamedTuple):
     opt: int = 2
 
 
+class HelperGone(Exception):
+    """The helping process ended, or is no process of ours."""
+
+
 class Helper:
     """A process that emits objects, so that two are made at a time: LLVM as llvmlite has it runs in one thread only."""
 
     def __init__(self) -> None:
-        # Straight to this file, not by `-m`: the package need not be imported there.
-        self.process = subprocess.Popen([sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        # Straight to this file, not by `-m`: the package need not be imported there. -P: nor found beside this file.
+        self.process = subprocess.Popen([sys.executable, "-P", __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def emit(self, job: Job) -> bytes:
-        """`emit`, in the process. Errors: OSError, EOFError where it is gone; RuntimeError as there."""
+        """`emit`, in the process. Errors: HelperGone; RuntimeError as there."""
         into, out = self.process.stdin, self.process.stdout
         assert into is not None and out is not None
-        pickle.dump(tuple(job), into)
-        into.flush()
-        answer = pickle.load(out)
+        try:
+            pickle.dump(tuple(job), into)
+            into.flush()
+            answer = pickle.load(out)
+        except Exception as error:  # what comes from something that is no helper can be anything
+            raise HelperGone from error
         if isinstance(answer, str):
             raise RuntimeError(answer)
         return bytes(answer)
@@ -113,7 +120,7 @@ def emit_all(jobs: Sequence[Job], helping: Helper | None, done: Callable[[], Non
                 return
             try:
                 objects[index] = emit_one(jobs[index])
-            except (OSError, EOFError):  # the helper is gone; its job is done here
+            except HelperGone:  # its job is done here
                 waiting.append(index)
                 return
             except BaseException as error:

@@ -2,7 +2,8 @@
 
 For:       `find_cached` and `keep`.
 Not for:   deciding what to compile, placing objects (native/).
-Invariant: a file is either whole or ignored: it is written under another name and renamed, and it begins with a checksum.
+Invariant: a file is either whole or ignored: it is written under another name and renamed, and it begins with a
+           checksum of its key and its content. A file that belongs to another key is ignored too.
 """
 
 from __future__ import annotations
@@ -18,23 +19,32 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-MAGIC = b"tracklayer object 1\n"
+MAGIC = b"tracklayer object 2\n"
 DIGEST = 32
+
+Place = tuple[Path, bytes]
+"""A file, and the key that is part of its checksum."""
 
 
 def directory() -> Path | None:
-    """Where objects are kept: TRACKLAYER_CACHE, else the user's cache folder. None where TRACKLAYER_CACHE is `off`."""
+    """Where objects are kept: TRACKLAYER_CACHE, else the user's cache folder.
+
+    None where TRACKLAYER_CACHE is `off`, or there is no such folder to be found.
+    """
     asked = os.environ.get("TRACKLAYER_CACHE")
     if asked == "off":
         return None
     if asked:
         return Path(asked)
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    try:
+        if sys.platform == "win32":
+            base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+        elif sys.platform == "darwin":
+            base = Path.home() / "Library" / "Caches"
+        else:
+            base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError:  # nobody's home
+        return None
     return Path(base) / "tracklayer"
 
 
@@ -61,60 +71,62 @@ def machine_identity() -> bytes:
 
 
 @functools.cache
-def source_digest(folders: tuple[Path, ...]) -> bytes:
-    """A digest of every Python file in some folders."""
+def source_digest(sources: tuple[Path, ...]) -> bytes:
+    """A digest of some Python files, and of every one in some folders."""
     digest = hashlib.sha256()
-    for folder in folders:
-        for path in sorted(folder.rglob("*.py")):
-            digest.update(path.name.encode() + b"\0")
+    for source in sources:
+        for path in [source] if source.is_file() else sorted(source.rglob("*.py")):
+            digest.update(str(path.relative_to(source)).encode() + b"\0")
             digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.digest()
 
 
-def _path(name: str, folders: Iterable[Path], detail: str) -> Path | None:
-    place = directory()
-    if place is None:
+def _place(name: str, sources: Iterable[Path], detail: str) -> Place | None:
+    folder = directory()
+    if folder is None:
         return None
     key = hashlib.sha256()
-    for part in (MAGIC, name.encode(), machine_identity(), source_digest(tuple(folders)), detail.encode()):
+    for part in (MAGIC, name.encode(), machine_identity(), source_digest(tuple(sources)), detail.encode()):
         key.update(len(part).to_bytes(8, "little") + part)
-    return place / f"{name}-{key.hexdigest()[:32]}.o"
+    return folder / f"{name}-{key.hexdigest()[:32]}.o", key.digest()
 
 
-def find_cached(name: str, folders: Iterable[Path], detail: str = "") -> bytes | None:
+def find_cached(name: str, sources: Iterable[Path], detail: str = "") -> bytes | None:
     """What was kept as `name`; None where nothing fits, or it cannot be read.
 
-    folders: of the Python sources that it was made from. detail: whatever else it depends on.
+    sources: the Python files, and folders of them, that it was made from. detail: whatever else it depends on.
     """
-    path = _path(name, folders, detail)
-    return _read(path) if path else None
+    place = _place(name, sources, detail)
+    return _read(*place) if place else None
 
 
-def keep(name: str, folders: Iterable[Path], data: bytes, detail: str = "") -> None:
+def keep(name: str, sources: Iterable[Path], data: bytes, detail: str = "") -> None:
     """Keep `data` for `find_cached`. Where the cache cannot be written nothing happens."""
-    path = _path(name, folders, detail)
-    if path:
-        _write(path, data)
+    place = _place(name, sources, detail)
+    if place:
+        _write(*place, data)
 
 
-def _read(path: Path) -> bytes | None:
+def _head(key: bytes, data: bytes) -> bytes:
+    return MAGIC + hashlib.sha256(key + data).digest()
+
+
+def _read(path: Path, key: bytes) -> bytes | None:
     try:
         content = path.read_bytes()
     except OSError:
         return None
     head, body = content[: len(MAGIC) + DIGEST], content[len(MAGIC) + DIGEST :]
-    if head != MAGIC + hashlib.sha256(body).digest():
-        return None
-    return body
+    return body if head == _head(key, body) else None
 
 
-def _write(path: Path, data: bytes) -> None:
+def _write(path: Path, key: bytes, data: bytes) -> None:
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix=path.name, suffix=".new", dir=path.parent)
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(MAGIC + hashlib.sha256(data).digest() + data)
+                file.write(_head(key, data) + data)
             os.replace(temporary, path)
         except BaseException:
             with contextlib.suppress(OSError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from ..native.memory import code_memory
 from .guest import Guest
 
 PACKAGE = Path(__file__).resolve().parent.parent
-SOURCES = tuple(PACKAGE / room for room in ("lang", "compiler", "isa", "cpu", "machine", "translate", "api"))
+SOURCES = tuple(PACKAGE / room for room in ("lang", "native", "compiler", "isa", "cpu", "machine", "translate", "api"))
 
 Progress = Callable[[str, int, int], None]
 
@@ -31,6 +32,12 @@ def api_addresses(names: Iterable[str]) -> list[int]:
         function = getattr(ctypes.pythonapi, name, None)
         found.append((ctypes.cast(function, ctypes.c_void_p).value or 0) if function is not None else 0)
     return found
+
+
+def sources_of(guest: type[Guest]) -> tuple[Path, ...]:
+    """What an engine depends on: this package, and the guest's own module where that lies elsewhere."""
+    own = Path(inspect.getfile(guest)).resolve()
+    return SOURCES if own.is_relative_to(PACKAGE) else (*SOURCES, own)
 
 
 class Interpreter:
@@ -101,7 +108,8 @@ def built(guest: type[Guest], translated: bool, progress: Progress | None) -> tu
     from ..compiler import cache
 
     names = [f"{guest.name}-engine"] + [f"{guest.name}-stencils"] * translated
-    found = [cache.find_cached(name, SOURCES) for name in names]
+    sources = sources_of(guest)
+    found = [cache.find_cached(name, sources) for name in names]
     if None in found:
         found = _compile(guest, names, found, progress)
     assert found[0] is not None
@@ -163,7 +171,7 @@ def _compile(
         result[1] = pack_tables(guest, parse(objects[-1]), uses)
     for name, before, data in zip(names, found, result, strict=True):
         if before is None and data is not None:
-            cache.keep(name, SOURCES, data)
+            cache.keep(name, sources_of(guest), data)
     return result
 
 
