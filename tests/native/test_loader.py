@@ -6,8 +6,12 @@ import ctypes
 import functools
 import os
 import random
+import shutil
+import struct
+import subprocess
 import sys
 import time
+from pathlib import Path
 
 import llvmlite.binding as llvm
 import numpy as np
@@ -352,3 +356,66 @@ def test_far_arm64_calls_go_over_a_stub() -> None:
     stub = call.offset + 4 * sign(word & 0x3FFFFFF, 26)
     assert image[stub : stub + 8].hex() == "5000005800021fd6"  # ldr x16, .+8; br x16
     assert image[stub + 8 : stub + 16] == (0x7FFF_0000_1230).to_bytes(8, "little")
+
+
+# A program that checks itself: the number of the first wrong answer, or 0.
+MAIN = """
+define i32 @main() {
+  %d = call double @look_up(i64 3)
+  %c1 = fcmp oeq double %d, 8.0
+  br i1 %c1, label %two, label %bad1
+two:
+  %o = call i64 @outside(i64 5)
+  %c2 = icmp eq i64 %o, 1010
+  br i1 %c2, label %three, label %bad2
+three:
+  %p0 = call i64 @by_pointer(i64 0)
+  %p1 = call i64 @by_pointer(i64 1)
+  %p = add i64 %p0, %p1
+  %c3 = icmp eq i64 %p, 1099
+  br i1 %c3, label %four, label %bad3
+four:
+  %s0 = call i64 @choose(i64 0)
+  %s2 = call i64 @choose(i64 2)
+  %s4 = call i64 @choose(i64 4)
+  %s02 = add i64 %s0, %s2
+  %s = add i64 %s02, %s4
+  %c4 = icmp eq i64 %s, 1193
+  br i1 %c4, label %good, label %bad4
+good: ret i32 0
+bad1: ret i32 1
+bad2: ret i32 2
+bad3: ret i32 3
+bad4: ret i32 4
+}
+"""
+
+
+@pytest.mark.skipif(shutil.which("qemu-aarch64") is None, reason="needs qemu-aarch64")
+@pytest.mark.parametrize("model", ["small", "large"])
+@pytest.mark.parametrize("reloc", ["static", "pic"])
+def test_arm64_code_runs(reloc: str, model: str, tmp_path: Path) -> None:
+    """A program of two linked images, too far apart for a call, written as an ELF file without a linker."""
+    triple = "aarch64-unknown-linux-gnu"
+    base, far = 0x400000, 0x50_0000_0000
+    helper = parse(compiled("define i64 @ext(i64 %x) { %r = add i64 %x, %x  ret i64 %r }", triple)).layout()
+    names = helper.symbols(far)
+    second = bytes(helper.link(far)) + bytes(-helper.size % 8) + (1000).to_bytes(8, "little")
+    layout = parse(compiled(PROGRAM + MAIN, triple, reloc, model)).layout()
+    image = layout.link(base + 0x1000, {"ext": names["ext"], "far": far + len(second) - 8})
+    distance = layout.symbols(base + 0x1000)["main"] - base
+    # bl main; mov x8, #93 (exit); svc #0
+    start = struct.pack("<III", 0x94000000 | distance >> 2, 0xD2800BA8, 0xD4000001)
+    first = start + bytes(0x1000 - len(start)) + bytes(image)
+    head = (
+        b"\x7fELF\x02\x01\x01"
+        + bytes(9)
+        + struct.pack("<HHIQQQIHHHHHH", 2, 183, 1, base, 64, 0, 0, 64, 56, 2, 64, 0, 0)
+    )
+    places = (0x1000, 0x1000 + (len(first) + 0xFFF & -0x1000))
+    for place, address, data in zip(places, (base, far), (first, second), strict=True):
+        head += struct.pack("<IIQQQQQQ", 1, 5, place, address, address, len(data), len(data), 0x1000)
+    program = tmp_path / "program"
+    program.write_bytes(head.ljust(places[0], b"\0") + first.ljust(places[1] - places[0], b"\0") + second)
+    program.chmod(0o755)
+    assert subprocess.run(["qemu-aarch64", str(program)], timeout=60).returncode == 0

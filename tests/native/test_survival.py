@@ -172,7 +172,7 @@ def test_recursion_without_end_is_an_error_never_a_crash() -> None:
 
 
 def test_a_stack_of_ones_own_is_not_mistaken_for_a_full_one() -> None:
-    """A fiber runs on memory from the heap. Its stack pointer says nothing about the thread's stack, in no direction."""
+    """A fiber runs on memory from the heap. Its stack pointer says nothing about the thread's stack."""
     space = (ctypes.c_char * (1 << 20))()
     result: list[object] = []
 
