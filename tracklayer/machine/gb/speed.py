@@ -18,6 +18,12 @@ from tracklayer.machine.common.clock import NEVER, Clock
 PAUSE = 0x20008
 """T-cycles, of the new speed, that the CPU stands still when the speed changes. Proof: age speed-switch/spsw-tima."""
 
+EARLIER = 2
+"""An access happens at its M-cycle's end, but here it is done at the begin (console.py), and what the PPU does is 4
+dots late to match. In double speed an M-cycle is 2 dots long, so accesses come 2 dots earlier.
+
+Proof: gambatte m2int_m3stat/scx/*_ds_*, sprites/*_ds_*, vram_m3/*_ds_*."""
+
 
 @struct
 class Speed:
@@ -63,8 +69,9 @@ def time_of(gb: Machine, dot: u64) -> u64:
 def change(gb: Machine) -> None:
     """The other speed from now on. Everybody who counts dots has caught up, and plans anew afterwards."""
     left = u64(dots_at(gb, gb.clock.limit) - dots(gb)) if gb.clock.limit > gb.clock.now() else 0
-    gb.speed.dots = dots(gb)
+    here = dots(gb)
     gb.speed.time = gb.clock.now()
     gb.speed.double = 1 - gb.speed.double
+    gb.speed.dots = u64(here - EARLIER) if gb.speed.double else u64(here + EARLIER)
     gb.speed.armed = 0
     gb.clock.limit = time_of(gb, u64(gb.speed.dots + left))
