@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
-    "BusyError", "EngineError", "GameBoy", "Hook", "ModelError", "Region", "Rewind", "RomError", "SaveError", "Snapshot",
-    "StateError", "TracklayerError",
+    "BusyError", "EngineError", "GameBoy", "Hook", "ModelError", "Region", "Rewind", "RomError", "SaveError",
+    "Snapshot", "StateError", "TracklayerError",
 ]  # fmt: skip
 
 __version__ = "0.1.0"

@@ -136,7 +136,8 @@ class Plugs:
 
     @property
     def serial_device(self) -> SerialDevice | None:
-        """What is plugged into the serial port, if it is a Python object with `exchange(byte, cycle)`; None: nothing."""
+        """What is plugged into the serial port, if it is a Python object with `exchange(byte, cycle)`; None:
+        nothing."""
         return self._device
 
     @serial_device.setter

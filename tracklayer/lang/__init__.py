@@ -26,7 +26,8 @@ from .structs import (
 )
 
 __all__ = [
-    "Array", "ArrayType", "Field", "Host", "IntType", "Object", "Ptr", "PtrType", "Typed", "acquire", "address_of", "array", "ask", "comptime", "consult", "go",
-    "i8", "i16", "i32", "i64", "is_struct", "layout", "null", "pointer", "pointer_at", "publish", "release", "size_of", "storage", "struct", "take_error", "tell", "type_name",
-    "typed", "u1", "u2", "u3", "u4", "u5", "u6", "u7", "u8", "u16", "u32", "u64", "unlikely",
+    "Array", "ArrayType", "Field", "Host", "IntType", "Object", "Ptr", "PtrType", "Typed", "acquire", "address_of",
+    "array", "ask", "comptime", "consult", "go", "i8", "i16", "i32", "i64", "is_struct", "layout", "null", "pointer",
+    "pointer_at", "publish", "release", "size_of", "storage", "struct", "take_error", "tell", "type_name", "typed",
+    "u1", "u2", "u3", "u4", "u5", "u6", "u7", "u8", "u16", "u32", "u64", "unlikely",
 ]  # fmt: skip

@@ -36,7 +36,8 @@ def typed(function: F, /) -> F: ...
 @overload
 def typed(*, outline: bool = False, cold: bool = False) -> Callable[[F], F]: ...
 def typed(function: Any = None, /, *, outline: bool = False, cold: bool = False) -> Any:
-    """Mark a function as typed: `@typed`, `@typed(outline=True)` or `@typed(cold=True)`. It still runs as plain Python."""
+    """Mark a function as typed: `@typed`, `@typed(outline=True)` or `@typed(cold=True)`. It still runs as plain
+    Python."""
 
     def mark(function: Any) -> Any:
         function.__typed__ = Typed(outline, cold)
@@ -75,10 +76,12 @@ def ask(host: Host, function: Any, default: int, *arguments: int) -> i64:
     """Call a Python callable with exact integers; the integer it returns.
 
     The callable may look at everything, but of the context it may change memory only, not registers: see `consult`.
-    An exception does not pass through: it is kept in `host.error`, `host.failed` becomes 1, and `default` is the result;
+    An exception does not pass through: it is kept in `host.error`, `host.failed` becomes 1, and `default` is the
+    result;
     until somebody takes the error, further calls return their `default` and call nothing. So a guest instruction
     always ends whole, and whoever runs the program raises the error between two instructions.
-    Errors kept: whatever the callable raises; TypeError where it does not return an integer; OverflowError past 64 bits.
+    Errors kept: whatever the callable raises; TypeError where it does not return an integer; OverflowError past 64
+    bits.
     """
     if host.failed:
         return default

@@ -1,6 +1,7 @@
 """Structs, fixed arrays and pointers: data that CPython and generated code see at the same addresses.
 
-For:       `@struct` classes whose instances are one flat block of memory (a `ctypes.Structure`); `Array`, `Ptr`, `Object`.
+For:       `@struct` classes whose instances are one flat block of memory (a `ctypes.Structure`); `Array`, `Ptr`,
+           `Object`.
 Not for:   behaviour: methods of a struct are typed functions and know nothing of how it is stored.
 Invariant: `layout(cls)` is the one truth of offsets; CPython's accesses and generated code both come from it.
 """
@@ -17,9 +18,15 @@ from .integers import IntType
 T = TypeVar("T")
 
 _SCALARS: dict[tuple[int, bool], type[Any]] = {
-    (8, False): ctypes.c_uint8, (16, False): ctypes.c_uint16, (32, False): ctypes.c_uint32, (64, False): ctypes.c_uint64,
-    (8, True): ctypes.c_int8, (16, True): ctypes.c_int16, (32, True): ctypes.c_int32, (64, True): ctypes.c_int64,
-}  # fmt: skip
+    (8, False): ctypes.c_uint8,
+    (16, False): ctypes.c_uint16,
+    (32, False): ctypes.c_uint32,
+    (64, False): ctypes.c_uint64,
+    (8, True): ctypes.c_int8,
+    (16, True): ctypes.c_int16,
+    (32, True): ctypes.c_int32,
+    (64, True): ctypes.c_int64,
+}
 
 
 class ArrayType:
@@ -100,7 +107,8 @@ def array(length: int) -> Any:
 
 
 class _Aggregate:
-    """Reads a nested struct or array once and keeps the view on the instance, so later reads are plain attribute reads."""
+    """Reads a nested struct or array once and keeps the view on the instance, so later reads are plain attribute
+    reads."""
 
     def __init__(self, name: str, raw: str) -> None:
         self.name = name
@@ -243,9 +251,9 @@ def pointer(array: Array[T], index: int = 0) -> Ptr[T]:
     """A pointer to element `index` of an array field. The struct must outlive it."""
     element = array._type_  # type: ignore[attr-defined]
     address = ctypes.addressof(array) + index * ctypes.sizeof(element)  # type: ignore[arg-type]
-    return ctypes.cast(address, ctypes.POINTER(element))  # type: ignore[return-value]
+    return cast("Ptr[T]", ctypes.cast(address, ctypes.POINTER(element)))
 
 
 def null(element: type[T]) -> Ptr[T]:
     """The null pointer: `null(u8)`."""
-    return ctypes.POINTER(storage(element))()  # type: ignore[return-value]
+    return cast("Ptr[T]", ctypes.POINTER(storage(element))())

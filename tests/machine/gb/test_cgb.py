@@ -1,4 +1,5 @@
-"""The Game Boy Color: models, banks, palettes, double speed and VRAM DMA, each as a program sees it, on every engine."""
+"""The Game Boy Color: models, banks, palettes, double speed and VRAM DMA, each as a program sees it, on every
+engine."""
 
 from __future__ import annotations
 

@@ -5,7 +5,8 @@ Not for: the window's pixels and dots within a line (line.py, pipeline.py).
 Source:  Pan Docs, "Window", "Window mode" (pixel FIFO).
 Proof:   gambatte window/*, among them window/on_screen/wxA6_*.
 
-WX 166 is matched with the last pixel but one. It is too late for this line; but the pixel clock makes the comparison, and
+WX 166 is matched with the last pixel but one. It is too late for this line; but the pixel clock makes the comparison,
+and
 it stands still then: the match is still there when the next line begins, and that line is window from its very begin.
 """
 
