@@ -217,7 +217,8 @@ def struct(cls: type[T]) -> type[T]:
             raw = name
         fields.append((raw, stored))
     members["_fields_"] = fields
-    made: Any = type(ctypes.Structure)(cls.__name__, (ctypes.Structure,), members)
+    metaclass: Any = type(ctypes.Structure)
+    made = metaclass(cls.__name__, (ctypes.Structure,), members)
     made.__module__ = cls.__module__
     made.__qualname__ = cls.__qualname__
     made.__layout__ = {
