@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -81,6 +82,34 @@ def test_perf_finds_names_in_its_map(tmp_path: object) -> None:
     assert done.returncode == 0, done.stderr
     names = [line.split(" ", 2)[2] for line in done.stdout.splitlines() if line]
     assert {"my_generated", "my_generated (entry)", "inner (callback)"} <= set(names)
+
+
+def test_perf_names_samples_by_the_dump(tmp_path: Path) -> None:
+    perf = shutil.which("perf")
+    program = tmp_path / "program.py"
+    program.write_text(
+        "from tracklayer.native import Assembler\nfrom tracklayer.native.operands import rdi\n"
+        "a = Assembler('burning')\na.label('next')\na.dec(rdi)\na.jnz('next')\na.ret()\n"
+        "a.function('void(n: u64)')(500_000_000)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.getcwd(), "TRACKLAYER_DEBUG": "jitdump"}
+    run = [sys.executable, str(program)]
+    if perf is not None:
+        run = [perf, "record", "-q", "-k", "mono", "-o", "perf.data", *run]
+    recorded = subprocess.run(run, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    if perf is not None and recorded.returncode and "ermission" in recorded.stderr:
+        pytest.skip("needs leave to record")
+    assert recorded.returncode == 0, recorded.stderr
+    (dump,) = tmp_path.glob("jit-*.dump")
+    data = dump.read_bytes()
+    assert data[:4] == b"DTiJ" and b"burning\0" in data and b"program.py\0" in data
+    if perf is None:
+        return
+    inject = [perf, "inject", "-j", "-i", "perf.data", "-o", "named.data"]
+    subprocess.run(inject, cwd=tmp_path, check=True, capture_output=True, timeout=60)
+    report = [perf, "report", "-i", "named.data", "--stdio"]
+    shown = subprocess.run(report, cwd=tmp_path, capture_output=True, text=True, timeout=60).stdout
+    assert "burning" in next(line for line in shown.splitlines() if "%" in line), shown[:2000]
 
 
 def test_nothing_is_announced_unless_asked_for() -> None:

@@ -1,6 +1,6 @@
 """Names for generated code in debuggers and profilers.
 
-For:       gdb (its JIT interface: names, unwinding, source lines) and perf (its map file), while the process runs.
+For:       gdb (its JIT interface: names, unwinding, source lines) and perf (its dump and its map).
 Not for:   the C unwinder (unwind.py), which needs nobody's asking.
 Invariant: nothing is announced unless it was asked for; what is announced is taken back when the code goes.
 
@@ -11,16 +11,25 @@ costs about 0.1 ms for each piece of code, so it is off by default.
 the process, and reads an object file from memory whenever the function is called. Python has no such library, so we
 write one, an ELF file of two pages, into a memory file and load it. Source: "Debugging with GDB", JIT Compilation
 Interface.
-**perf** reads /tmp/perf-PID.map. Source: linux/tools/perf/Documentation/jit-interface.txt.
+**perf** reads a dump of the code, with names and lines, after the fact:
+
+    TRACKLAYER_DEBUG=jitdump perf record -k mono python program.py
+    perf inject -j -i perf.data -o named.data; perf report -i named.data
+
+and, simpler but only for code in anonymous memory (so not where ours is a memory file mapped twice), the names in
+/tmp/perf-PID.map, which other tools read as well. Sources: linux/tools/perf/Documentation, jitdump-specification.txt
+and jit-interface.txt.
 """
 
 from __future__ import annotations
 
 import ctypes
+import mmap
 import os
 import struct
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -218,10 +227,12 @@ class _Debug:
         asked = os.environ.get("TRACKLAYER_DEBUG", "").split(",")
         self.gdb = "gdb" in asked
         self.perf = "perf" in asked
+        self.jitdump = "jitdump" in asked
         self._lock = threading.RLock()
         self._descriptor: Any = None
         self._register: Any = None
         self._map: Any = None
+        self._dump: _Dump | None = None
         self._pid = 0
 
     def load_library(self) -> None:
@@ -274,21 +285,53 @@ class _Debug:
             self._map.write(f"{start:x} {size:x} {name}\n")
             self._map.flush()
 
+    def write_dump(self, name: str, start: int, code: bytes, lines: Sequence[tuple[int, str, int]]) -> None:
+        """Records for perf inject: the lines, then the code. A forked child begins a file of its own."""
+        with self._lock:
+            if self._dump is None or self._dump.pid != os.getpid():
+                self._dump = _Dump()
+            self._dump.write(name, start, code, lines)
+
+
+class _Dump:
+    """The file jit-PID.dump in the current folder."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self._file = open(f"jit-{self.pid}.dump", "w+b", buffering=0)  # noqa: SIM115
+        self._file.write(struct.pack("<IIIIIIQQ", 0x4A695444, 1, 40, 62, 0, self.pid, time.monotonic_ns(), 0))
+        # perf learns of the file by this mapping.
+        self._mapping = mmap.mmap(self._file.fileno(), 40, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_EXEC)
+        self._count = 0
+
+    def _record(self, kind: int, body: bytes) -> None:
+        self._file.write(struct.pack("<IIQ", kind, 16 + len(body), time.monotonic_ns()) + body)
+
+    def write(self, name: str, start: int, code: bytes, lines: Sequence[tuple[int, str, int]]) -> None:
+        if lines:
+            body = struct.pack("<QQ", start, len(lines))
+            body += b"".join(struct.pack("<QII", at, line, 0) + file.encode() + b"\0" for at, file, line in lines)
+            self._record(2, body)  # JIT_CODE_DEBUG_INFO
+        self._count += 1
+        body = struct.pack("<IIQQQQ", self.pid, threading.get_native_id(), start, start, len(code), self._count)
+        self._record(0, body + name.encode() + b"\0" + code)  # JIT_CODE_LOAD
+
 
 _DEBUG = _Debug()
 
 
-def enable(*, gdb: bool = False, perf: bool = False) -> None:
+def enable(*, gdb: bool = False, perf: bool = False, jitdump: bool = False) -> None:
     """Announce code that is made from now on. Errors: OSError, where the system has no place for gdb's library."""
     if gdb:
         _DEBUG.load_library()
     _DEBUG.gdb |= gdb
     _DEBUG.perf |= perf
+    _DEBUG.jitdump |= jitdump
 
 
 def enabled() -> bool:
     """Whether anybody asked."""
-    return _DEBUG.gdb or _DEBUG.perf
+    return _DEBUG.gdb or _DEBUG.perf or _DEBUG.jitdump
 
 
 def announce(
@@ -304,6 +347,8 @@ def announce(
     frames: where its .eh_frame is, and its bytes"""
     if _DEBUG.perf:
         _DEBUG.write_map(name, start, size)
+    if _DEBUG.jitdump:
+        _DEBUG.write_dump(name, start, ctypes.string_at(start, size), lines)
     if _DEBUG.gdb:
         return Announcement(_DEBUG, symbol_file(name, start, size, lines, frames))
     return None
