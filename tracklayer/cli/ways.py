@@ -216,8 +216,7 @@ def corresponds(screen: NDArray[numpy.uint8], picture: NDArray[numpy.uint8]) -> 
     """Whether a picture in somebody else's rendition of colours shows the same: each colour stands for one of ours.
 
     Asked only of pictures with colours that no Game Boy Color channel, (x << 3) | (x >> 2), can have, or all in grey
-    where
-    the screen is not.
+    where the screen is not.
     """
     channels = picture >> 3
     foreign = bool((picture != (channels << 3 | channels >> 2)).any())

@@ -1,5 +1,4 @@
-"""The Game Boy Color: models, banks, palettes, double speed and VRAM DMA, each as a program sees it, on every
-engine."""
+"""The Game Boy Color: models, banks, palettes, double speed, VRAM DMA, as a program sees them, on every engine."""
 
 from __future__ import annotations
 

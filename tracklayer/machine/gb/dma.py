@@ -93,8 +93,11 @@ def copy_until(gb: Machine, time: u64) -> None:
 def source_page(gb: Machine) -> u8:
     """E0 to FF, where OAM and registers lie for the CPU, are read as C0 to DF: the copy sees only RAM there.
 
-    Proof: mooneye acceptance/oam_dma/sources-GS.
+    On a Color they are on the cartridge's bus, and nothing answers.
+    Proof: mooneye acceptance/oam_dma/sources-GS; gambatte oamdma/oamdma_src[EF]*_cgb04c_*.
     """
+    if gb.color.hardware and gb.dma.source >= maps.ECHO:
+        return 0xFF
     return u8(gb.dma.source - 0x20) if gb.dma.source >= maps.ECHO else gb.dma.source
 
 
@@ -120,11 +123,39 @@ def overwrite(gb: Machine, value: u8) -> None:
     WRAM drives the bus at the same time as the CPU, and zeros win. Proof: gambatte oamdma/oamdma_src*_busypush*.
     """
     index = u8(max(gb.dma.position, 1) - 1)
-    if index < LENGTH:
+    if gb.color.hardware:
+        # Work RAM's bus lets nobody else drive it; on VRAM's nobody does then.
+        if index < LENGTH and not maps.WRAM <= gb.dma.source < maps.ECHO:
+            gb.oam[index] = 0 if maps.VRAM <= gb.dma.source < maps.CART_RAM else value
+    elif index < LENGTH:
         page = source_page(gb)
         if page >= maps.WRAM:
             value = value & source_byte(gb, page, index)
         gb.oam[index] = value
+
+
+@typed
+def read_over(gb: Machine) -> u8:
+    """The CPU reads on the bus that the copy uses: it gets the copy's byte. On a Color, from VRAM, OAM gets 00 then.
+
+    Proof: gambatte oamdma/oamdma_src8000_busypop*.
+    """
+    value = byte_on_bus(gb)
+    index = u8(max(gb.dma.position, 1) - 1)
+    if gb.color.hardware != 0 and maps.VRAM <= gb.dma.source < maps.CART_RAM and index < LENGTH:
+        gb.oam[index] = 0
+    return value
+
+
+@typed
+def diverted(gb: Machine, page: u8) -> u8:
+    """On a Color, while the copy runs but not from work RAM, bit 12 of its address selects the half of work RAM.
+
+    Proof: gambatte oamdma/oamdma_src*_busypopDFFF_*, busypushC001, busypushF001.
+    """
+    if gb.color.hardware != 0 and maps.WRAM <= page < maps.OAM and not maps.WRAM <= gb.dma.source < maps.ECHO:
+        return maps.WRAM | gb.dma.source & 0x10 | page & 0x0F
+    return page
 
 
 @typed(outline=True)

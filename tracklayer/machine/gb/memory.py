@@ -27,11 +27,13 @@ def read_slow(gb: Machine, address: u16) -> u8:
         region = region_of(gb, address)
         if region < REGIONS:
             return ask_region(gb, region, address)
-    page = address >> 8
+    page = u8(address >> 8)
     if gb.dma.blocking:
         dma.catch_up(gb)
-        if gb.dma.running and on_dma_bus(gb, u8(page)):
-            return dma.byte_on_bus(gb)
+        if gb.dma.running:
+            if on_dma_bus(gb, page):
+                return dma.read_over(gb)
+            page = dma.diverted(gb, page)
     if address < OAM_BYTES:
         if VRAM <= page < CART_RAM:
             if not gb.ppu.vram_free:
@@ -60,9 +62,12 @@ def write_slow(gb: Machine, address: u16, value: u8) -> None:
     page = u8(address >> 8)
     if gb.dma.blocking:
         dma.catch_up(gb)
-        if gb.dma.running and on_dma_bus(gb, page):
-            dma.overwrite(gb, value)
-            return
+        if gb.dma.running:
+            if on_dma_bus(gb, page):
+                dma.overwrite(gb, value)
+                return
+            page = dma.diverted(gb, page)
+            address = u16(page << 8 | address & 0xFF)
     if page < VRAM:
         mappers.write(gb, address, value)
     elif page < OAM:
@@ -94,7 +99,7 @@ def on_dma_bus(gb: Machine, page: u8) -> bool:
     if page >= OAM:
         return False
     if gb.color.hardware:
-        return bus_of(page) == bus_of(gb.dma.source)
+        return bus_of(page) == (0 if gb.dma.source >= ECHO else bus_of(gb.dma.source))
     from_vram = VRAM <= gb.dma.source < CART_RAM
     in_vram = VRAM <= page < CART_RAM
     return from_vram == in_vram

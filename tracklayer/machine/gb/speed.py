@@ -16,7 +16,9 @@ from tracklayer.lang import struct, typed, u1, u64
 from tracklayer.machine.common.clock import NEVER, Clock
 
 PAUSE = 0x20008
-"""T-cycles, of the new speed, that the CPU stands still when the speed changes. Proof: age speed-switch/spsw-tima."""
+"""T-cycles, of the new speed, that the CPU stands still for when the speed changes.
+
+Proof: age speed-switch/spsw-tima."""
 
 EARLIER = 2
 """An access happens at its M-cycle's end, but here it is done at the begin (console.py), and what the PPU does is 4
