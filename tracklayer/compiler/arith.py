@@ -111,7 +111,7 @@ class Arith:
             raise Refusal(f"the result can be {lo}..{hi}, more than 64 bits", MEND_WIDE)
         if symbol in ("&", "|", "^") and _is_bool(a) and _is_bool(b):
             width = 1
-        # A count may pass the result's width, where zero is shifted or only low bits are wanted; LLVM allows it in 64 bits.
+        # A count may pass the result's width, where zero is shifted or only low bits are wanted: not so in 64 bits.
         computed = 64 if symbol == "<<" and bhi >= width else width
         x, y = self.operand(block, a, computed), self.operand(block, b, computed)
         name = self.op(block, f"{OPCODE[symbol]} i{computed} {x}, {y}")
@@ -147,7 +147,7 @@ class Arith:
             if lo == hi:
                 return Known(lo)
         else:
-            if 0 <= alo and ahi < divisor:
+            if alo >= 0 and ahi < divisor:
                 return a
             lo, hi = 0, divisor - 1
         if divisor & (divisor - 1) == 0:

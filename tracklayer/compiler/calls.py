@@ -9,13 +9,13 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from .. import lang
 from ..lang import ArrayType, IntType, PtrType, is_struct, type_name
 from .arith import bounds
+from .conditions import Conditions
 from .errors import Refusal
-from .expressions import Expressions
 from .glue import MOST_ARGUMENTS
 from .sources import FunctionInfo, describe_function
 from .state import State, join
@@ -24,6 +24,7 @@ from .values import I64_MAX, I64_MIN, U64_MAX, Int, Known, Method, Pointer, Ref,
 
 if TYPE_CHECKING:
     from .program import Program
+    from .statements import Walker
 
 Path = tuple[State, Value]
 
@@ -40,13 +41,18 @@ class Frame:
         self.loops: list[tuple[list[State], list[State]]] = []
 
 
-class Calls(Expressions):
+class Calls(Conditions):
     """The walk through calls."""
 
     program: Program
     frame: Frame
     context: str
     depth = 0
+
+    @property
+    def walker(self) -> Walker:
+        """This, as the whole walk that it is."""
+        return cast("Walker", self)
 
     def body(self, frame: Frame, state: State) -> list[State]:
         """Walk a function's body (statements.py); the states that fall off its end."""
@@ -131,7 +137,7 @@ class Calls(Expressions):
         values = self._bind(info, arguments, named)
         assert info.typed is not None
         if info.typed.outline:
-            return self.program.outlined_call(self, info, values, state)
+            return self.program.outlined_call(self.walker, info, values, state)
         if self.depth > 60:
             raise Refusal(
                 f"calls of {info.name} nest too deep to be inlined",
@@ -234,7 +240,7 @@ class Calls(Expressions):
             where = self.arith.op(state.block, f"getelementptr inbounds i64, ptr {slots}, i64 {index}")
             state.block.lines.append(f"  store i64 {self.arith.operand(state.block, argument, 64)}, ptr {where}")
         fallback = self.arith.operand(state.block, default, 64)
-        return self.program.host_call(self, state, host, function.name, fallback, len(arguments), slots, changes)
+        return self.program.host_call(self.walker, state, host, function.name, fallback, len(arguments), slots, changes)
 
     def _tell(self, state: State, host: Value, function: Value, *objects: Value) -> Value:
         if not isinstance(function, Pointer) or not isinstance(host, Ref):
@@ -247,7 +253,7 @@ class Calls(Expressions):
                 raise Refusal(f"tell() hands on Object fields, this is {describe(value)}")
             where = self.arith.op(state.block, f"getelementptr inbounds i64, ptr {slots}, i64 {index}")
             state.block.lines.append(f"  store ptr {value.name}, ptr {where}")
-        self.program.host_tell(self, state, host, function.name, len(objects), slots)
+        self.program.host_tell(self.walker, state, host, function.name, len(objects), slots)
         return Known(None)
 
     def _address_of(self, state: State, pointer: Value) -> Value:

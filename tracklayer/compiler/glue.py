@@ -1,8 +1,10 @@
-"""The ways between generated code and everything else, as IR text: entering and leaving handlers, and calls of Python objects.
+"""The ways between generated code and everything else, as IR text: in and out of handlers, and calls of Python objects.
 
-For:       `enter`, `leave` of a calling convention; `run`, which gives up the GIL around `enter`; the entries behind `ask` and `tell`.
+For:       `enter`, `leave` of a calling convention; `run`, which gives up the GIL around `enter`; the entries behind
+           `ask` and `tell`.
 Not for:   the C API's addresses (native/calls.py gives them; they are read from the table that the Host points to).
-Invariant: the glue takes the GIL from `host.thread` and puts it back there. An exception never stays pending: it is moved to `host.error`.
+Invariant: the glue takes the GIL from `host.thread` and puts it back there. An exception never stays pending: it is
+           moved to `host.error`.
 """
 
 from __future__ import annotations
@@ -19,13 +21,13 @@ PYTHON_API = (
     "PyErr_Occurred", "PyErr_Fetch", "PyErr_NormalizeException", "PyException_SetTraceback", "PyErr_GetRaisedException",
     "Py_IncRef", "Py_DecRef",
 )  # fmt: skip
-"""The C API that glue calls, in the order of the table that `host.python` points to; 0 for what this CPython has not."""
+"""The C API that glue calls, in the order of the table that `host.python` points to; 0 for what this CPython lacks."""
 
 MOST_ARGUMENTS = 8
 
 
 def crossing(convention: Convention) -> str:
-    """`enter(context, handler)`: a C function that loads the pinned fields and calls a handler; and the handler `leave`."""
+    """`enter(context, handler)`, a C function that loads the pinned fields and calls a handler; the handler `leave`."""
     loads, names, stores = [], ["ptr %context"], []
     parameters = ["ptr %context"]
     for index, field in enumerate(convention.pinned):
@@ -59,8 +61,9 @@ SLOT_API = ("PyLong_AsLongLong", "PyLong_FromLongLong", "PyEval_SaveThread", "Py
 def advance_glue(host: int, thread: int) -> str:
     """`advance(context, handler, limit)`, the code of a METH_FASTCALL builtin: run to a time, and return the outcome.
 
-    It calls the program's functions `begin(context, limit)` and `outcome(context)`. Arguments are integers; the context's address is
-    the first. host: offset of the Host in the context; thread: offset in the Host of its thread state.
+    It calls the program's functions `begin(context, limit)` and `outcome(context)`. Arguments are integers; the
+    context's address is the first.
+    host: offset of the Host in the context. thread: offset in the Host of its thread state.
     """
     slots = "\n".join(
         f"  %at.{name} = getelementptr inbounds ptr, ptr @{SLOTS}, i64 {index}\n  %{name} = load ptr, ptr %at.{name}"
@@ -109,7 +112,8 @@ def python_glue() -> str:
     table = {name: index for index, name in enumerate(PYTHON_API)}
 
     def need(*names: str) -> str:
-        head = f"  %api.at = getelementptr inbounds i8, ptr %host, i64 {host_offset('python')}\n  %api = load ptr, ptr %api.at"
+        place = f"  %api.at = getelementptr inbounds i8, ptr %host, i64 {host_offset('python')}"
+        head = f"{place}\n  %api = load ptr, ptr %api.at"
         return "\n".join([head, *(_function(name, table[name]) for name in names)])
 
     thread = f"  %thread.at = getelementptr inbounds i8, ptr %host, i64 {host_offset('thread')}"
@@ -128,7 +132,8 @@ define void @run(ptr %context, ptr %host, ptr %handler) nounwind {{
   call void %PyEval_RestoreThread(ptr %again)
   ret void
 }}
-define internal i64 @call_python(ptr %host, ptr %function, i64 %default, i64 %count, ptr %arguments, i1 %wants) nounwind noinline {{
+define internal i64 @call_python(ptr %host, ptr %function, i64 %default, i64 %count, ptr %arguments, i1 %wants)
+    nounwind noinline {{
 entry:
   %objects = alloca [{MOST_ARGUMENTS + 1} x ptr]
   %kind = alloca ptr

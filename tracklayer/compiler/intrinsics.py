@@ -24,8 +24,10 @@ def transfer(walker: Walker, state: State, target: str) -> None:
         raise Refusal("control can be passed on only from a handler", "do not call this from an outlined function")
     walker.flush(state, "%context", {field.offset for field in walker.convention.cached})
     arguments = ["ptr %context"]
-    for field in walker.convention.pinned:
-        arguments.append(f"i{field.width} {walker.arith.operand(state.block, state.fields[field.offset], field.width)}")
+    arguments += [
+        f"i{field.width} {walker.arith.operand(state.block, state.fields[field.offset], field.width)}"
+        for field in walker.convention.pinned
+    ]
     state.block.lines.append(f"  musttail call preserve_nonecc void {target}({', '.join(arguments)})")
     state.block.lines.append("  ret void")
 
@@ -36,4 +38,7 @@ def _go(walker: Walker, state: State, target: Value) -> None:
     transfer(walker, state, target.name)
 
 
-CONTROL: dict[Any, Callable[..., Value | None]] = {go: _go}
+Intrinsic = Callable[..., Value | None]
+"""Called as `f(walker, state, *values)` while compiling; returns a value, or None where control does not come back."""
+
+CONTROL: dict[Any, Intrinsic] = {go: _go}

@@ -16,7 +16,8 @@ from .values import Int, Known, Pointer, Ref, Value, describe, known_int
 class Memory:
     """What reads and writes memory, in one generated function.
 
-    convention: the context's virtual fields. holds: whether this function holds them (a handler does, an outlined function does not).
+    convention: the context's virtual fields. holds: whether this function holds them: a handler does, an outlined
+    function does not.
     """
 
     def __init__(self, module: Module, convention: Convention | None, holds: bool) -> None:
@@ -79,7 +80,6 @@ class Memory:
 
     def load(self, state: State, place: Ref, role: str) -> Value:
         """The value of a scalar place. role: `field` or `element`, for alias analysis."""
-        kind = place.kind
         if place.root and place.offset in self.virtual:
             return self._load_virtual(state, place)
         return self.load_memory(state, place, role)

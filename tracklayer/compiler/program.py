@@ -2,7 +2,8 @@
 
 For:       `Program.function` (a C function), `Program.handler` (one of a guest's handlers), and what they call.
 Not for:   optimising and emitting (backend.py), placing and calling (native/).
-Invariant: an outlined function is compiled once for each set of known arguments, before the call that needs it is written.
+Invariant: an outlined function is compiled once for each set of known arguments, before the call that needs it is
+           written.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from typing import Any
 
 from ..lang import Host, IntType, PtrType, is_struct, layout
 from .calls import Path
-from .convention import Convention, Effects
+from .convention import Convention, Effects, Virtual
 from .errors import CompileError, Refusal
+from .intrinsics import Intrinsic
 from .sources import FunctionInfo, describe_function
 from .state import State
 from .statements import Walker
@@ -27,7 +29,6 @@ HANDLER = "preserve_nonecc"
 OUTLINED = "outlined"
 """The part that all outlined functions are in. Others may call them; they call none outside."""
 OWN = "entries"
-Intrinsic = Callable[..., Value | None]
 
 
 class Outlined:
@@ -49,9 +50,10 @@ class Outlined:
 class Program:
     """Functions that are compiled together.
 
-    convention: which fields of the context handlers hold in registers. intrinsics: further functions that the walker calls while
-    compiling: `f(walker, state, *values)` returns a value, or None where control does not come back.
-    leaves: called in place of every call of an outlined function in a handler: a translator leaves translated code there.
+    convention: which fields of the context handlers hold in registers. intrinsics: further functions that the walker
+                calls while compiling.
+    leaves:     called in place of every call of an outlined function in a handler: a translator leaves translated code
+                there.
     """
 
     def __init__(self, convention: Convention | None = None, intrinsics: dict[Any, Intrinsic] | None = None) -> None:
@@ -71,7 +73,7 @@ class Program:
     def function(
         self, name: str, function: Callable[..., Any], known: dict[str, Any] | None = None, context: bool = True
     ) -> None:
-        """Compile `function` as the C function `name`. Integer parameters are i32 or i64, structs and pointers are addresses.
+        """Compile `function` as the C function `name`. Integers are passed as i32 or i64, all else by address.
 
         context: the first struct parameter is the program's context, through which virtual fields are seen in memory.
         """
@@ -100,7 +102,8 @@ class Program:
     ) -> None:  # fmt: skip
         """Compile `function(context, **known)` as the handler `name`. Every path must end in a tail transfer.
 
-        split: a virtual field whose different values keep paths apart. prepare: changes the state that the walk begins in.
+        split:   a virtual field whose different values keep paths apart.
+        prepare: changes the state that the walk begins in.
         """
         assert self.convention is not None
         info = describe_function(function)
@@ -117,8 +120,8 @@ class Program:
         state = State(walker.text.block(), {}, {}, set())
         for index, field in enumerate(self.convention.pinned):
             argument = f"%p{index}"
-            names.append(f"i{field.width} {argument}" if field.width == 1 or field.kind.bits in (32, 64)
-                         else f"i{field.width} range(i{field.width} {field.kind.lo}, {field.kind.hi + 1}) {argument}")  # fmt: skip
+            kind, full = f"i{field.width}", field.kind.bits in (32, 64)
+            names.append(f"{kind} {argument}" if full else f"{kind} {_range(field)} {argument}")
             state.fields[field.offset] = Int(argument, field.width, field.kind.lo, field.kind.hi)
             state.dirty.add(field.offset)
         for field in self.convention.cached:
@@ -130,7 +133,8 @@ class Program:
         if paths:
             raise CompileError(info.file, info.node, info.name, "a handler's path ends without a tail transfer")
         where = f' section "{section}"' if section else ""
-        text = f"define {HANDLER} void @{name}({', '.join(names)}) nounwind {attributes}{where} {{\n{walker.text.render()}\n}}"
+        head = f"define {HANDLER} void @{name}({', '.join(names)}) nounwind {attributes}{where}"
+        text = f"{head} {{\n{walker.text.render()}\n}}"
         self.module.functions.append(Definition(self.part, text, ""))
         self.entries.append(name)
 
@@ -164,7 +168,10 @@ class Program:
         width: int,
         outlined: bool = False,
     ) -> None:
-        """Walk the body, end every path with its return, and add the function. width: bits of the result, 0 for none."""
+        """Walk the body, end every path with its return, and add the function.
+
+        width: bits of the result, 0 for none.
+        """
         state = State(walker.text.block(), {}, {}, set())
         for end, value in walker.begin(info, values, state):
             self._return(walker, end, value, info, width)
@@ -341,10 +348,8 @@ class Program:
         effects = Effects(everything, everything if changes else None)
         self.before_call(walker, state, effects)
         glue = self._glue(walker, state, host, "ask_entry")
-        name = walker.arith.op(
-            state.block,
-            f"call i64 {glue}(ptr {walker.address(state, host)}, ptr {function}, i64 {default}, i64 {count}, ptr {slots})",
-        )
+        arguments = f"ptr {walker.address(state, host)}, ptr {function}, i64 {default}, i64 {count}, ptr {slots}"
+        name = walker.arith.op(state.block, f"call i64 {glue}({arguments})")
         self.after_call(walker, state, effects)
         return Int(name, 64, -(1 << 63), (1 << 63) - 1)
 
@@ -378,7 +383,7 @@ class Program:
 
 
 class _Same:
-    """A known argument in the key of an outlined function: equal only if of the same type too; what has no hash, by identity."""
+    """A known argument in the key of an outlined function: equal if of one type too; without a hash, by identity."""
 
     __slots__ = ("hash", "value")
 
@@ -406,6 +411,11 @@ def _alike(one: Any, other: Any) -> bool:
     if isinstance(one, tuple):
         return len(one) == len(other) and all(map(_alike, one, other))
     return isinstance(one, (int, str, bytes, MethodType)) and bool(one == other)
+
+
+def _range(field: Virtual) -> str:
+    """What values a parameter can have, for LLVM."""
+    return f"range(i{field.width} {field.kind.lo}, {field.kind.hi + 1})"
 
 
 def _result_width(info: FunctionInfo) -> int:

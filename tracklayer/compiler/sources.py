@@ -35,8 +35,10 @@ class FunctionInfo:
         try:
             annotations = inspect.get_annotations(function, eval_str=True)
         except (NameError, AttributeError, TypeError, SyntaxError) as error:
-            raise CompileError(self.file, node, self.name, f"an annotation cannot be evaluated: {error}",
-                               "import what it names where the module is loaded, not for type checkers only") from None  # fmt: skip
+            mend = "import what it names where the module is loaded, not for type checkers only"
+            raise CompileError(
+                self.file, node, self.name, f"an annotation cannot be evaluated: {error}", mend
+            ) from None
         self.result = annotations.get("return", None)
         arguments = node.args
         if arguments.vararg or arguments.kwarg or arguments.kwonlyargs:

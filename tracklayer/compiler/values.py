@@ -1,7 +1,8 @@
 """What an expression of a typed function is while it is compiled: a known Python value, or a place in generated code.
 
 For:       the kinds of values, and the choice of 32 or 64 bits for an interval.
-Invariant: an `Int` of width 32 or 64 holds its exact value: zero-extended where its interval is not negative, else sign-extended.
+Invariant: an `Int` of width 32 or 64 holds its exact value: zero-extended where its interval is not negative, else
+           sign-extended.
 """
 
 from __future__ import annotations

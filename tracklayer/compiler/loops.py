@@ -1,0 +1,198 @@
+"""Loops of typed functions: `for` over what is known is unrolled, `while` becomes a loop of the generated code.
+
+For:       the values that a loop hands from one round to the next: which they are, and in which intervals they stay.
+Not for:   what a loop's body does (statements.py).
+Invariant: a loop is walked again, with wider intervals, until what was assumed at its head holds at its end.
+"""
+
+from __future__ import annotations
+
+import ast
+
+from .arith import bounds
+from .calls import Calls
+from .errors import Refusal
+from .sources import assigned_names
+from .state import State, join
+from .values import Int, Pointer, Unset, Value, known_int, same, widen, width_for
+
+Key = str | int
+"""What a loop may change: a local by its name, a held field by its offset."""
+Intervals = dict[Key, tuple[int, int]]
+
+
+class Loops(Calls):
+    """The walk through loops."""
+
+    def block(self, statements: list[ast.stmt], states: list[State]) -> list[State]:
+        """Walk statements (statements.py); the states behind the last one."""
+        raise AssertionError
+
+    def assign(self, target: ast.expr, value: Value, state: State) -> None:
+        """Store a value in a name, field, element, or tuple of these (statements.py)."""
+        raise AssertionError
+
+    def merge(self, states: list[State]) -> list[State]:
+        """Join the states that may be joined (statements.py)."""
+        raise AssertionError
+
+    def _for(self, node: ast.For, state: State) -> list[State]:
+        if node.orelse:
+            raise Refusal("`for ... else` is not in the typed subset")
+        items = self.items(self.value(node.iter, state))
+        states, broken = [state], []
+        for item in items:
+            breaks: list[State] = []
+            continues: list[State] = []
+            self.frame.loops.append((breaks, continues))
+            for one in states:
+                self.assign(node.target, item, one)
+            states = self.merge(self.block(node.body, states) + continues)
+            self.frame.loops.pop()
+            broken += breaks
+        return states + broken
+
+    def _break(self, node: ast.Break, state: State) -> list[State]:
+        self.frame.loops[-1][0].append(state)
+        return []
+
+    def _continue(self, node: ast.Continue, state: State) -> list[State]:
+        self.frame.loops[-1][1].append(state)
+        return []
+
+    def _while(self, node: ast.While, state: State) -> list[State]:
+        if node.orelse:
+            raise Refusal("`while ... else` is not in the typed subset")
+        changed = [name for name in state.locals if name in assigned_names(node)]
+        intervals: Intervals = {}
+        lost: set[str] = set()
+        kept_blocks, kept_counter = len(self.text.blocks), self.text.counter
+        kept_returns = len(self.frame.returns)
+        kept_lines = len(state.block.lines)
+        while True:
+            attempt = self._loop(node, state, changed, intervals, lost)
+            if attempt is not None:
+                return attempt
+            self.text.discard_after(kept_blocks)
+            self.text.counter = kept_counter
+            del self.frame.returns[kept_returns:]
+            del state.block.lines[kept_lines:]
+
+    def _loop(
+        self, node: ast.While, before: State, changed: list[str], intervals: Intervals, lost: set[str]
+    ) -> list[State] | None:
+        """Walk a loop with the given intervals for what it changes.
+
+        Returns: the states behind it; None, with wider intervals or more names in `lost`, where what was assumed does
+        not hold. lost: names whose value cannot be handed from one round to the next.
+        """
+        entering = before.fork(before.block)
+        header = self.text.block()
+        inside = entering.fork(header)
+        phis: dict[Key, str] = {}
+        keys: list[Key] = [*changed, *entering.fields]
+        for key in keys:
+            initial = _at(entering, key)
+            if isinstance(key, str) and key in lost:
+                inside.locals[key] = Unset("changed by this loop, and neither an integer nor a pointer throughout")
+                continue
+            held = self._loop_value(key, initial, intervals)
+            if held is None:
+                continue
+            phis[key] = held.name
+            if isinstance(key, str):
+                inside.locals[key] = held
+            else:
+                inside.fields[key] = held
+                inside.dirty.add(key)
+        breaks: list[State] = []
+        continues: list[State] = []
+        self.frame.loops.append((breaks, continues))
+        yes, no = self.branch(node.test, inside)
+        backs = self.block(node.body, self._one(yes)) + continues
+        self.frame.loops.pop()
+        kinds_hold = self._kinds_hold(entering, backs, changed, phis, lost)
+        if not kinds_hold or not self._intervals_hold(backs, phis, intervals):
+            return None
+        for key, name in phis.items():
+            incoming = [
+                f"[ {self._as_held(_at(end, key), key, intervals, end)}, %{end.block.label} ]"
+                for end in [entering, *backs]
+            ]
+            header.phis.append(f"  {name} = phi {self._held_type(key, intervals)} {', '.join(incoming)}")
+        for end in [entering, *backs]:
+            end.block.lines.append(f"  br label %{header.label}")
+        return self._one(no + breaks)
+
+    def _one(self, states: list[State]) -> list[State]:
+        """States joined into one, whatever their split field."""
+        return [join(self.arith, states)[0]] if states else []
+
+    def _loop_value(self, key: Key, initial: Value, intervals: Intervals) -> Int | Pointer | None:
+        """The phi that stands for a variable in a loop; None for what a loop cannot change."""
+        if isinstance(initial, Pointer):
+            return Pointer(self.text.fresh(), initial.element)
+        if not isinstance(initial, Int) and known_int(initial) is None:
+            return None
+        if key not in intervals:
+            kind = self.frame.declared.get(key) if isinstance(key, str) else None
+            if isinstance(key, int):
+                kind = self.virtual[key].kind
+            intervals[key] = (kind.lo, kind.hi) if kind is not None else bounds(initial)
+        lo, hi = intervals[key]
+        width = width_for(lo, hi)
+        if isinstance(key, int):
+            width = self.virtual[key].width
+        return Int(self.text.fresh(), width, lo, hi)
+
+    def _kinds_hold(
+        self, entering: State, backs: list[State], changed: list[str], phis: dict[Key, str], lost: set[str]
+    ) -> bool:
+        """Whether each name that the loop changes is of the same kind at its end as before; adds others to `lost`."""
+        before = len(lost)
+        for name in changed:
+            initial = entering.locals[name]
+            if name in lost or isinstance(initial, Unset):
+                continue
+            for end in backs:
+                value = end.locals[name]
+                if name not in phis:
+                    kept = same(initial, value)
+                elif isinstance(initial, Pointer):
+                    kept = isinstance(value, Pointer) and value.element is initial.element
+                else:
+                    kept = isinstance(value, Int) or known_int(value) is not None
+                if not kept:
+                    lost.add(name)
+        return len(lost) == before
+
+    def _intervals_hold(self, backs: list[State], phis: dict[Key, str], intervals: Intervals) -> bool:
+        """Whether the values at the loop's end lie within what was assumed at its head; widens that where not."""
+        held = True
+        for key in phis:
+            if key not in intervals:
+                continue
+            lo, hi = intervals[key]
+            for end in backs:
+                low, high = bounds(_at(end, key))
+                if low < lo or high > hi:
+                    lo, hi = widen(min(lo, low), max(hi, high))
+                    held = False
+            intervals[key] = (lo, hi)
+        return held
+
+    def _held_type(self, key: Key, intervals: Intervals) -> str:
+        if key not in intervals:
+            return "ptr"
+        if isinstance(key, int):
+            return f"i{self.virtual[key].width}"
+        return f"i{width_for(*intervals[key])}"
+
+    def _as_held(self, value: Value, key: Key, intervals: Intervals, end: State) -> str:
+        if isinstance(value, Pointer):
+            return value.name
+        return self.arith.operand(end.block, value, int(self._held_type(key, intervals)[1:]))
+
+
+def _at(state: State, key: Key) -> Value:
+    return state.locals[key] if isinstance(key, str) else state.fields[key]
