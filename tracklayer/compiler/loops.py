@@ -11,14 +11,29 @@ import ast
 
 from .arith import bounds
 from .calls import Calls
-from .errors import Refusal
+from .errors import CompileError, Refusal
 from .sources import assigned_names
 from .state import State, join
-from .values import Int, Pointer, Unset, Value, known_int, same, widen, width_for
+from .values import Int, Known, Pointer, Unset, Value, known_int, same, widen, width_for
 
 Key = str | int
 """What a loop may change: a local by its name, a held field by its offset."""
 Intervals = dict[Key, tuple[int, int]]
+
+
+UNROLLED = 16
+"""A `for` over a longer range becomes a loop of the generated code if its body allows."""
+
+
+def _plain_count(node: ast.For) -> bool:
+    """Whether a `for` counts through a range, and nothing in its body changes the count or skips the rest."""
+    is_range = isinstance(node.iter, ast.Call) and isinstance(node.iter.func, ast.Name) and node.iter.func.id == "range"
+    if not is_range or not isinstance(node.target, ast.Name):
+        return False
+    inside = [child for statement in node.body for child in ast.walk(statement)]
+    if any(isinstance(child, ast.Continue) for child in inside):
+        return False
+    return not any(node.target.id in assigned_names(statement) for statement in node.body)
 
 
 class Loops(Calls):
@@ -40,6 +55,10 @@ class Loops(Calls):
         if node.orelse:
             raise Refusal("`for ... else` is not in the typed subset")
         items = self.items(self.value(node.iter, state))
+        if len(items) > UNROLLED and isinstance(node.target, ast.Name) and _plain_count(node):
+            rolled = self._rolled(node, [known_int(item) for item in items], state)
+            if rolled is not None:
+                return rolled
         states, broken = [state], []
         for item in items:
             breaks: list[State] = []
@@ -51,6 +70,40 @@ class Loops(Calls):
             self.frame.loops.pop()
             broken += breaks
         return states + broken
+
+    def _rolled(self, node: ast.For, counts: list[int | None], state: State) -> list[State] | None:
+        """A long `for` over a range as a loop of the generated code; None where its body needs to know the count."""
+        first, step = counts[0], (counts[1] or 0) - (counts[0] or 0)
+        if first is None or step <= 0 or counts[-1] != first + step * (len(counts) - 1):
+            return None
+        assert isinstance(node.target, ast.Name)
+        name = node.target.id
+
+        def here(made: ast.AST) -> ast.AST:
+            return ast.fix_missing_locations(ast.copy_location(made, node))
+
+        test = ast.Compare(ast.Name(name, ast.Load()), [ast.Lt()], [ast.Constant(first + step * len(counts))])
+        count = ast.AugAssign(ast.Name(name, ast.Store()), ast.Add(), ast.Constant(step))
+        loop = here(ast.While(test, [*node.body, count], []))
+        kept_blocks, kept_counter, kept_lines = len(self.text.blocks), self.text.counter, len(state.block.lines)
+        frame, info, depth = self.frame, self.info, self.depth
+        kept_returns, kept_loops, declared = len(frame.returns), len(frame.loops), dict(frame.declared)
+        begin = state.fork(state.block)
+        begin.locals[name] = Known(first)
+        try:
+            assert isinstance(loop, ast.While)
+            behind = self._while(loop, begin)
+        except CompileError:
+            self.text.discard_after(kept_blocks)
+            self.text.counter = kept_counter
+            del state.block.lines[kept_lines:]
+            self.frame, self.info, self.depth = frame, info, depth
+            del frame.returns[kept_returns:], frame.loops[kept_loops:]
+            frame.declared = declared
+            return None
+        for one in behind:
+            one.locals[name] = Unset("the count of a long loop, which is not kept behind it")
+        return behind
 
     def _break(self, node: ast.Break, state: State) -> list[State]:
         self.frame.loops[-1][0].append(state)
