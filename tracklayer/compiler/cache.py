@@ -11,11 +11,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import importlib.metadata
 import os
 import platform
 import sys
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -48,6 +46,15 @@ def directory() -> Path | None:
     return Path(base) / "tracklayer"
 
 
+def _llvmlite_versions() -> list[str]:
+    """What is installed under the name of llvmlite, by its folder: asking importlib.metadata takes ten times as long."""
+    found: list[str] = []
+    for folder in sys.path:
+        with contextlib.suppress(OSError), os.scandir(folder or ".") as entries:
+            found += sorted(e.name for e in entries if e.name.startswith("llvmlite-") and e.name.endswith(".dist-info"))
+    return found
+
+
 @functools.cache
 def machine_identity() -> bytes:
     """What compiled code depends on besides its source: the CPU and its features, CPython's ABI, LLVM."""
@@ -65,8 +72,7 @@ def machine_identity() -> bytes:
                     parts.append(line.strip())
                 elif not line.strip():
                     break
-    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-        parts.append(importlib.metadata.version("llvmlite"))
+    parts.extend(_llvmlite_versions())
     return "\n".join(parts).encode()
 
 
@@ -121,6 +127,8 @@ def _read(path: Path, key: bytes) -> bytes | None:
 
 
 def _write(path: Path, key: bytes, data: bytes) -> None:
+    import tempfile
+
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix=path.name, suffix=".new", dir=path.parent)
