@@ -40,6 +40,10 @@ HALT_LATENCY = 2
 Proof: gbmicrotest int_hblank_halt_scx0 to _scx7, against int_hblank_nops_scx0 to _scx7."""
 
 
+FRESHLY_HALTED, HALTED = 1, 2
+"""`cpu.halted`: HALT was just executed; it has been waited for."""
+
+
 @dataclass(frozen=True)
 class Event:
     """What to do when an event of this kind is due."""
@@ -140,7 +144,11 @@ class GB:
 
     @typed
     def acknowledge(self, bit: u3) -> None:
-        """The CPU takes a request."""
+        """The CPU takes a request. It goes two T-cycles later, and one that comes until then with it.
+
+        Proof: gambatte irq_precedence/late_m0irq_retrigger_*.
+        """
+        registers.catch_up_requests_ahead(self, 2)
         self.interrupts.flags &= ~(1 << bit)
 
     @typed
@@ -206,6 +214,10 @@ class GB:
         ready: u8 = 0
         while ready == 0 and self.clock.stop == 0:
             self.clock.retarget()
+            if self.cpu.halted == FRESHLY_HALTED and self.cpu.ime != 0 and self.pending() != 0:
+                # It came while HALT was fetched: HALT is taken back. Proof: gambatte halt/late_m0int_halt_m0stat_scx2_3a.
+                self.cpu.halted = 0
+                self.cpu.pc = u16(self.cpu.pc - 1)
             if between(self.cpu, self):
                 ready = 1
             else:
@@ -220,7 +232,7 @@ class GB:
         if self.clock.at[events.HDMA] <= self.clock.now():
             hdma.due(self)
         now = self.clock.now()
-        seen = u64(now - HALT_LATENCY) if self.cpu.halted else now
+        seen = u64(now - HALT_LATENCY) if self.cpu.halted == HALTED else now
         for event in EVENTS:
             if self.clock.at[event.kind] <= seen:
                 event.due(self)
@@ -238,6 +250,10 @@ class GB:
             self.clock.cancel(events.DMA)
             self.clock.retarget()
         ahead = self.clock.left + HALT_LATENCY
+        if self.cpu.halted == FRESHLY_HALTED:
+            # HALT looks first after two M-cycles. Proof: gambatte halt/late_m0irq_halt_m0stat_scx3_2b.
+            self.cpu.halted = HALTED
+            ahead = max(ahead, 8)
         if ahead > 0:
             passing = (ahead + 3) & ~3
             self.clock.left -= passing

@@ -28,6 +28,14 @@ def catch_up_requests(gb: Machine) -> None:
     ppu.catch_up(gb)
 
 
+@typed(outline=True)
+def catch_up_requests_ahead(gb: Machine, cycles: u8) -> None:
+    """Let IF be right as of some T-cycles from now: the CPU can do nothing until then."""
+    gb.clock.left -= cycles
+    catch_up_requests(gb)
+    gb.clock.left += cycles
+
+
 @typed
 def read_if(gb: Machine) -> u8:
     """IF: the requests."""
@@ -37,8 +45,11 @@ def read_if(gb: Machine) -> u8:
 
 @typed
 def write_if(gb: Machine, value: u8) -> None:
-    """Make or withdraw requests."""
-    catch_up_requests(gb)
+    """Make or withdraw requests. One that comes in the same M-cycle is overwritten.
+
+    Proof: gambatte m2int_m0irq/m2int_m0irq_scx3_ifw_2.
+    """
+    catch_up_requests_ahead(gb, 1)
     gb.interrupts.flags = value & 0x1F
     gb.clock.attention()
 

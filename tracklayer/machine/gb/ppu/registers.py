@@ -86,6 +86,7 @@ def lcd_on(gb: Machine) -> None:
     gb.ppu.window_held = 0
     gb.ppu.window_reached = 0
     gb.ppu.compare = 0
+    gb.ppu.between = 0
     stat.update(gb)
     step_at(gb, SCAN_END, 80)
     schedule_frame(gb, u64(gb.ppu.line_start + HEIGHT * DOTS_PER_LINE + COMPARE_DOT))

@@ -22,9 +22,13 @@ def update(gb: Machine) -> None:
 @typed
 def update_selected(gb: Machine, selected: u8) -> None:
     """Recompute the line as if `selected` stood in STAT. Only a rise requests: sources that overlap hide each other."""
-    gb.ppu.matched = gb.ppu.compare == gb.ppu.lyc
+    if gb.ppu.between:
+        gb.ppu.matched = 0
+    else:
+        gb.ppu.matched = gb.ppu.compare == gb.ppu.lyc
+        gb.ppu.lyc_signal = gb.ppu.matched
     active = gb.ppu.signals
-    if gb.ppu.matched:
+    if gb.ppu.lyc_signal:
         active = active | SOURCE_LYC
     level = active & selected & 0x78 != 0
     if level and not gb.ppu.stat_line:

@@ -28,9 +28,6 @@ DOTS_PER_LINE = 456
 LINES = 154
 DOTS_PER_FRAME = DOTS_PER_LINE * LINES
 
-NO_LINE = 0x1FF
-"""What LY is compared with LYC as, while the comparison is between two lines: nothing."""
-
 # Bits of LCDC. Source: Pan Docs, "LCD Control Register".
 BG_ENABLE, OBJ_ENABLE, OBJ_TALL, BG_MAP = 0x01, 0x02, 0x04, 0x08
 TILE_DATA, WINDOW_ENABLE, WINDOW_MAP, LCD_ENABLE = 0x10, 0x20, 0x40, 0x80
@@ -122,8 +119,12 @@ class Ppu:
     line: u8
     ly: u8
     """LY as the CPU sees it."""
-    compare: u16
-    """What LYC is compared with: LY, or NO_LINE."""
+    compare: u8
+    """What LYC is compared with."""
+    between: u1
+    """1 while LY steps: STAT shows no match, but the interrupt line still sees that of before."""
+    lyc_signal: u1
+    """LYC's interrupt source."""
     mode: u8
     signals: u8
     """Interrupt sources that are active, by their bit in STAT; LYC's is not kept here."""

@@ -34,7 +34,6 @@ from .state import (
     HEIGHT,
     LCD_ENABLE,
     LINES,
-    NO_LINE,
     OAM_READ,
     OAM_SCAN,
     OAM_WRITE,
@@ -147,11 +146,12 @@ def advance(gb: Machine) -> None:
         stat.update(gb)
         step_at(gb, LINE_BEGIN, DOTS_PER_LINE)
     elif phase == LINE_153_NONE:
-        gb.ppu.compare = NO_LINE
+        gb.ppu.between = 1
         stat.update(gb)
         step_at(gb, LINE_153_ZERO, ZERO_DOT)
     else:
         gb.ppu.compare = 0
+        gb.ppu.between = 0
         stat.update(gb)
         step_at(gb, LINE_BEGIN, DOTS_PER_LINE)
 
@@ -168,11 +168,14 @@ def line_begin(gb: Machine) -> None:
     else:
         gb.ppu.line += 1
         gb.ppu.ly = gb.ppu.line
-        gb.ppu.compare = NO_LINE
+        gb.ppu.between = 1
     window.line_begins(gb)
     if gb.ppu.line <= HEIGHT:
         gb.ppu.mode = HBLANK
-        gb.ppu.signals = SOURCE_OAM if gb.ppu.line > 0 else 0
+        if gb.ppu.line == HEIGHT:
+            gb.ppu.signals |= SOURCE_OAM
+        elif gb.ppu.line > 0:
+            gb.ppu.signals = SOURCE_OAM
         if gb.ppu.line < HEIGHT:
             gb.ppu.locks = OAM_READ
     stat.update(gb)
@@ -192,7 +195,10 @@ def line_end(gb: Machine) -> None:
 @typed
 def line_compare(gb: Machine) -> None:
     """Dot 2: LYC sees the new line. Line 144 begins VBlank. LY becomes 0 already in line 153."""
+    gb.ppu.lyc_signal = 0
+    stat.update(gb)
     gb.ppu.compare = gb.ppu.line
+    gb.ppu.between = 0
     window.match_wy(gb)
     step_at(gb, LINE_BEGIN, DOTS_PER_LINE)
     if gb.ppu.line < HEIGHT:
