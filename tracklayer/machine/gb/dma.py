@@ -149,11 +149,13 @@ def read_over(gb: Machine) -> u8:
 
 @typed
 def diverted(gb: Machine, page: u8) -> u8:
-    """On a Color, while the copy runs but not from work RAM, bit 12 of its address selects the half of work RAM.
+    """On a Color, while the copy runs from the cartridge's bus, bit 12 of its address selects the half of work RAM.
 
-    Proof: gambatte oamdma/oamdma_src*_busypopDFFF_*, busypushC001, busypushF001.
+    Proof: gambatte oamdma/oamdma_src*_busypopDFFF_*, busypushC001, busypushF001; from VRAM mooneye acceptance/call_timing.
     """
-    if gb.color.hardware != 0 and maps.WRAM <= page < maps.OAM and not maps.WRAM <= gb.dma.source < maps.ECHO:
+    source = gb.dma.source
+    from_cartridge = source < maps.VRAM or maps.CART_RAM <= source < maps.WRAM or source >= maps.ECHO
+    if gb.color.hardware != 0 and maps.WRAM <= page < maps.OAM and from_cartridge:
         return maps.WRAM | gb.dma.source & 0x10 | page & 0x0F
     return page
 
