@@ -151,7 +151,7 @@ def read_over(gb: Machine) -> u8:
 def diverted(gb: Machine, page: u8) -> u8:
     """On a Color, while the copy runs from the cartridge's bus, bit 12 of its address selects the half of work RAM.
 
-    Proof: gambatte oamdma/oamdma_src*_busypopDFFF_*, busypushC001, busypushF001; from VRAM mooneye acceptance/call_timing.
+    Proof: gambatte oamdma/oamdma_src*_busypopDFFF_*, busypushC001, busypushF001; mooneye acceptance/call_timing.
     """
     source = gb.dma.source
     from_cartridge = source < maps.VRAM or maps.CART_RAM <= source < maps.WRAM or source >= maps.ECHO
