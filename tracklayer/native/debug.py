@@ -4,8 +4,8 @@ For:       gdb (its JIT interface: names, unwinding, source lines) and perf (its
 Not for:   the C unwinder (unwind.py), which needs nobody's asking.
 Invariant: nothing is announced unless it was asked for; what is announced is taken back when the code goes.
 
-Ask by `enable(gdb=True, perf=True)` before the code is made, or by TRACKLAYER_DEBUG=gdb,perf in the environment. It
-costs about 0.1 ms for each piece of code, so it is off by default.
+Ask by `enable(gdb=True, jitdump=True)` before the code is made, or by TRACKLAYER_DEBUG=gdb,jitdump,perf in the
+environment. It costs about 0.1 ms for each piece of code, so it is off by default.
 
 **gdb** looks for a function `__jit_debug_register_code` and a variable `__jit_debug_descriptor` in the libraries of
 the process, and reads an object file from memory whenever the function is called. Python has no such library, so we

@@ -1,8 +1,8 @@
 """Forms: which encoding of a mnemonic fits given operands.
 
 For:       turning a mnemonic and operands into the bytes of one instruction, the shortest of all encodings that mean
-it. Not for:   labels and places (assembler.py). Which encodings there are is iced-x86's knowledge; nothing is listed
-here.
+           it.
+Not for:   labels and places (assembler.py). Which encodings there are is iced-x86's knowledge; nothing is listed here.
 Invariant: what is encoded decodes to the mnemonic and the operands that were asked for.
 
 iced-x86 knows about 4,700 instruction forms of 64-bit mode, each with the kinds of its operands. A form fits if every

@@ -1,8 +1,8 @@
 """Images: objects that were linked to each other beforehand, to be placed with nothing but a copy.
 
 For:       code that is compiled once and loaded often. Making one takes the loader; placing one takes neither it nor
-NumPy. Not for:   objects that need addresses from outside: code reaches everything through its arguments, or through
-`slots`.
+           NumPy.
+Not for:   objects that need addresses from outside: code reaches everything through its arguments, or through `slots`.
 Invariant: an image's code refers to itself by relative addresses only, so it runs wherever it is put.
 """
 

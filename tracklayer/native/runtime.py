@@ -2,7 +2,8 @@
 attention.
 
 For:       the limit of each thread's stack; the flag that signals, other threads and the collector raise; their slow
-sides. Not for:   the code that asks (functions.py and the compiler write that inline).
+           sides.
+Not for:   the code that asks (functions.py and the compiler write that inline).
 Invariant: the answer is for the thread that asks, whatever threads came and went before.
 
 **Stack.** `stack_cell()` is the address of two words: whose limit this is (the thread's control block, `fs:[0]`) and

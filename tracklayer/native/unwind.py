@@ -1,7 +1,8 @@
 """Unwinding: telling the C unwinder how frames of generated code look.
 
 For:       frame tables (`.eh_frame`) for assembled code; registering them, and those of loaded objects, with the C
-library. Not for:   debuggers and profilers (debug.py).
+           library.
+Not for:   debuggers and profilers (debug.py).
 Invariant: a table is registered exactly as long as the block that it lies in and describes.
 
 C++ exceptions, `backtrace(3)`, thread cancellation and every tool that uses libgcc's unwinder go through generated
