@@ -18,7 +18,8 @@ HEAD = """from __future__ import annotations
 from typing import Any
 
 from tracklayer.lang import (
-    Array, Host, Object, Ptr, acquire, array, ask, comptime, go, i8, i32, i64, null, pointer, pointer_at, publish, struct,
+    Array, Host, Object, Ptr, acquire, array, ask, comptime, go, i8, i32, i64, null, pointer, pointer_at, publish,
+    struct,
     tell, typed, u1, u8, u16, u32, u64, unlikely,
 )
 
