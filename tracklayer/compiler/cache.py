@@ -47,7 +47,8 @@ def directory() -> Path | None:
 
 
 def _llvmlite_versions() -> list[str]:
-    """What is installed under the name of llvmlite, by its folder: asking importlib.metadata takes ten times as long."""
+    """What is installed under the name of llvmlite, by its folder: asking importlib.metadata takes ten times as
+    long."""
     found: list[str] = []
     for folder in sys.path:
         with contextlib.suppress(OSError), os.scandir(folder or ".") as entries:

@@ -215,7 +215,7 @@ class GB:
         while ready == 0 and self.clock.stop == 0:
             self.clock.retarget()
             if self.cpu.halted == FRESHLY_HALTED and self.cpu.ime != 0 and self.pending() != 0:
-                # It came while HALT was fetched: HALT is taken back. Proof: gambatte halt/late_m0int_halt_m0stat_scx2_3a.
+                # It came while HALT was fetched: HALT is taken back. Proof: gambatte late_m0int_halt_m0stat_scx2_3a.
                 self.cpu.halted = 0
                 self.cpu.pc = u16(self.cpu.pc - 1)
             if between(self.cpu, self):
