@@ -3,13 +3,13 @@ rest.
 
 For:       `lookup` and `make`, the handlers that enter translated code; `drop`, when code was written over.
 Not for:   what a stencil does (stencils.py), where caches come from (translator.py).
-Invariant: a block's slot leads to its code or to `make`, never elsewhere. Dropped code is unreachable from the moment
-           that its
-           slot leads to `make` again: translated code keeps no address of other blocks, only numbers of slots.
+Invariant: a block's slot leads to its code, to `short` (the interpreter runs it) or to `make`, never elsewhere. Dropped
+           code is unreachable from the moment that its slot leads to `make` again: translated code keeps no address of
+           other blocks, only numbers of slots.
 
 A block begins at any address that control reaches, and ends behind an instruction that never falls through, before a
-hook, at
-the end of a window (addresses whose mapping may change apart from their neighbours'), or after MOST instructions.
+hook, at the end of a window (addresses whose mapping may change apart from their neighbours'), after MOST
+instructions, or where ROOM bytes of code are full.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ from .structs import (
     BYTE,
     CONTINUE,
     COUNT,
+    EDGES,
     FALLS,
     HEAD,
     HERE,
@@ -110,14 +111,16 @@ def enter(context: Any, guest: Any, cache: Ptr[Cache], offset: u64, pc: u16) -> 
     """Enter the block at a place of the cache's memory, and remember the way."""
     engine = guest.engine(context)
     number = cache[0].places[u64(offset + (pc & 0xFF))]
+    make = translator(context, guest).make
     if number:
         code = pointer_at(cache[0].slots[number], u8)
-        place = engine.jumps[pc & (JUMPS - 1)]
-        place.tag = u64(engine.generation << 16 | pc)
-        place.code = code
+        if cache[0].slots[number] != make:
+            place = engine.jumps[pc & (JUMPS - 1)]
+            place.tag = u64(engine.generation << 16 | pc)
+            place.code = code
         go(code)
     else:
-        go(pointer_at(translator(context, guest).make, u8))
+        go(pointer_at(make, u8))
 
 
 @typed
@@ -215,8 +218,12 @@ def find_or_lay(context: Any, guest: Any, cache: Ptr[Cache], offset: u64, pc: u1
     if found != it.make:
         return found
     if u64(cache[0].limit - cache[0].next) < ROOM:
-        cache[0].wants_room = 1
-        return 0
+        if cache[0].spare == 0:
+            cache[0].wants_room = 1
+            return 0
+        cache[0].next = cache[0].spare
+        cache[0].limit = u64(cache[0].spare + cache[0].spare_size)
+        cache[0].spare = 0
     return lay(context, guest, cache, offset, pc, number)
 
 
@@ -241,6 +248,8 @@ def lay(context: Any, guest: Any, cache: Ptr[Cache], offset: u64, pc: u16, numbe
     at: u16 = pc
     cycles: u32 = 0
     budget: u32 = 0
+    size: u32 = 0
+    stub_size = stencils[guest.handlers + STUB].size
     flow: u8 = FALLS
     while count < MOST:
         if guest.window(at) != window or untouchable(context, guest, cache[0].own, at):
@@ -250,12 +259,16 @@ def lay(context: Any, guest: Any, cache: Ptr[Cache], offset: u64, pc: u16, numbe
             break
         code = pointer_at(u64(address_of(page) + (at & 0xFF)), u8)
         if (at & 0xFF) > 0x100 - guest.longest:
-            beyond = guest.code_memory(context, u16(at + guest.longest - 1))
-            if u64(address_of(page) + 0x100) != address_of(beyond):
+            last = u16(at + guest.longest - 1)
+            if guest.window(last) != window:
+                break
+            if u64(address_of(page) + 0x100) != address_of(guest.code_memory(context, last)):
                 break
         index = guest.decode(code)
-        if stencils[index].size == 0:
+        needed = stencils[index].size + stencils[index].has_stub * stub_size
+        if stencils[index].size == 0 or size + needed > ROOM - EDGES:
             break
+        size = u32(size + needed)
         it.opcodes[count] = index
         budget = cycles
         cycles = u32(cycles + stencils[index].cycles)
@@ -265,6 +278,10 @@ def lay(context: Any, guest: Any, cache: Ptr[Cache], offset: u64, pc: u16, numbe
         if flow == LEAVES:
             break
     if count == 0:
+        if cache[0].own and it.drops[(pc >> 4) & (LINES - 1)] < THRASH:  # other instructions may be written here
+            cache[0].first[number] = pc
+            cache[0].last[number] = u16(pc + guest.longest - 1)
+            guest.watch(context, pc, pc)
         publish(pointer_at(u64(address_of(cache[0].slots) + 8 * number), u64), it.short)
         return it.short
     start = cache[0].next
@@ -357,10 +374,14 @@ def fill_operand(context: Any, guest: Any, it: Translator, stencil: Stencil, pos
 
 @typed
 def slot_of(context: Any, guest: Any, cache: Ptr[Cache], offset: u64, pc: u16, target: u16) -> u64:
-    """The slot that leads to `target` from the block at `pc`: 0, `lookup`, where the way there may change."""
+    """The slot that leads to `target` from the block at `pc`: 0, `lookup`, where the way there may change.
+
+    A target beyond the cache's memory (a device behind RAM, say) has no number.
+    """
     slot: u64 = 0
-    if guest.window(target) == guest.window(pc):
-        slot = number_at(cache, u64(offset + target - pc))
+    place = u64(offset + target - pc)
+    if guest.window(target) == guest.window(pc) and place < cache[0].size:
+        slot = number_at(cache, place)
     return slot
 
 

@@ -90,7 +90,9 @@ class Described(NamedTuple):
 MOST = 48
 """Instructions in a block; fewer than 64."""
 ROOM = 16384
-"""Bytes of code that any block fits in."""
+"""Bytes of code that no block passes."""
+EDGES = 1024
+"""Of these, bytes for what a block has besides its instructions and their stubs."""
 THRASH = 24
 """A line of 16 bytes that was written over so often while code from it was translated stays with the interpreter."""
 LINES = 2048
@@ -119,6 +121,9 @@ class Cache:
     next: u64
     """Where the next block goes: an executable address."""
     limit: u64
+    spare: u64
+    """More memory for blocks, taken when there is no room up to `limit`; 0 for none."""
+    spare_size: u64
     delta: u64
     """What to add to an executable address to write there."""
     slots_field: u32

@@ -18,12 +18,14 @@ from .structs import (
     BUDGET,
     CONTINUE,
     COUNT,
+    EDGES,
     HERE,
     INTERPRET,
     LEAVES,
     NEXT,
     OPERAND,
     RELATIVE,
+    ROOM,
     SLOT,
     SLOTS,
     TARGET,
@@ -94,6 +96,10 @@ def pack_tables(guest: type[Guest], file: ObjectFile, uses: Mapping[int, Use]) -
         opcode = number if number < guest.handlers else int(name[5:]) if name.startswith("bare.") else -1
         described = guest.describe(opcode) if opcode >= 0 else None
         if described is not None:
+            if not 0 < described.length <= guest.longest or not 0 <= described.cycles < 256:
+                raise RuntimeError(
+                    f"{guest.name}: handler {opcode} takes {described.length} bytes, {described.cycles} cycles"
+                )
             entry.length, entry.cycles, entry.tail, entry.flow = described[:4]
             entry.target = described.target or 0
             entry.has_target = described.target is not None or described.tail in (RELATIVE, ABSOLUTE)
@@ -105,7 +111,16 @@ def pack_tables(guest: type[Guest], file: ObjectFile, uses: Mapping[int, Use]) -
     for one, (at, kind, size, relative, addend) in zip(table, holes, strict=False):
         one.at, one.kind, one.size, one.relative, one.addend = at, kind, size, relative, addend
     pool += bytes(16)
+    _check_room(guest, stencils)
     return struct.pack("<3Q", len(stencils), len(table), len(pool)) + bytes(stencils) + bytes(table) + bytes(pool)
+
+
+def _check_room(guest: type[Guest], stencils: Any) -> None:
+    """The layer relies on any block of one instruction fitting in ROOM bytes."""
+    head, stub, on = (stencils[guest.handlers + index].size for index in range(3))
+    largest = max(one.size for one in stencils) + stub
+    if head + on + 64 > EDGES or largest > ROOM - EDGES:
+        raise RuntimeError(f"{guest.name}: a stencil of {largest} bytes, head and end of {head + on} are too large")
 
 
 def _strip_continue(code: bytes, relocations: Iterable[Any]) -> tuple[bytes, list[Any]]:

@@ -45,7 +45,8 @@ class CodeCache:
         self, base: int, size: int, capacity: int, chunk: int, own: bool, slots_field: int, make: int, lookup: int
     ) -> None:
         # Zeroed memory is not touched until it is used: a place for each byte of a large ROM costs nothing by itself.
-        self.places = (ctypes.c_uint32 * size)()
+        # The layer looks at any byte of a page that begins within the memory.
+        self.places = (ctypes.c_uint32 * (size + 256))()
         self.slots = (ctypes.c_uint64 * capacity)()
         self.extents = [(ctypes.c_uint16 * capacity)() for _ in range(2)]
         self.lookup = lookup
@@ -64,17 +65,22 @@ class CodeCache:
         self._reset_slots()
 
     def grow(self) -> None:
-        """Have room for more blocks: more code memory; a console's own cache begins anew."""
-        if not self.blocks or not self.cache.own:
-            block = _allocate(self.chunk)
-            self.blocks.append(block)
+        """Have room for more blocks: more code memory; a console's own cache begins anew.
+
+        Other consoles may run, and lay blocks, meanwhile: the layer takes the spare memory under its own lock.
+        """
+        cache = self.cache
+        cache.wants_room = 0
+        if cache.spare:
+            return
+        if not self.blocks or not cache.own:
+            self.blocks.append(_allocate(self.chunk))
         else:
             self.forget()
-            block = self.blocks[0]
-        self.cache.next = block.address
-        self.cache.limit = block.address + self.chunk
-        self.cache.delta = code_memory().writable_delta & (1 << 64) - 1
-        self.cache.wants_room = 0
+            cache.next = cache.limit = 0
+        cache.delta = code_memory().writable_delta & (1 << 64) - 1
+        cache.spare_size = self.chunk
+        cache.spare = self.blocks[-1].address
 
     def forget(self) -> None:
         """Forget every block. Nobody may be inside: whoever calls this owns all consoles of the cache, and none
@@ -94,6 +100,11 @@ class TranslatedEngine(Interpreter):
     name = "translated"
 
     def __init__(self, guest: type[Guest], progress: Progress | None = None) -> None:
+        if not code_memory().writable_delta:
+            raise OSError(
+                "blocks are laid while others run, which needs code memory that is mapped twice, and this system "
+                "maps it once; the interpreter needs no such memory"
+            )
         super().__init__(guest, progress)
         assert self.stencils is not None
         self.tables = Tables(self.stencils)
