@@ -59,6 +59,7 @@ def row(gb: Any) -> list[int]:
 def test_a_line_in_colour_is_the_same_drawn_at_once_and_dot_by_dot(flag: int, seed: int) -> None:
     gb = CONSOLES[flag]
     set_up(gb, seed)
+    objects.begin_scan(gb)
     objects.scan(gb)
     end = objects.plain_mode3_end(gb)
     color.draw(gb)

@@ -121,7 +121,7 @@ def plain_mode3_end(gb: Machine) -> u16:
         window_x = gb.ppu.wx
         if window_x == 0 and fine > 0:
             end = u16(end + 1)
-    if gb.ppu.lcdc & OBJ_ENABLE:
+    if gb.ppu.lcdc & OBJ_ENABLE != 0 or gb.color.hardware != 0:
         last_tile: u16 = 0x1FF
         index: u8 = 0
         while index < gb.ppu.object_count:

@@ -121,8 +121,7 @@ def write_stat(gb: Machine, value: u8) -> None:
     if gb.ppu.lcdc & LCD_ENABLE != 0 and gb.color.hardware == 0:
         stat.update_selected(gb, 0x78)
     gb.ppu.stat = value & 0x78
-    if gb.ppu.lcdc & LCD_ENABLE:
-        stat.update(gb)
+    stat.update(gb)
     reschedule(gb)
     gb.clock.attention()
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from tracklayer.lang import typed, u8
 
 from ..interrupts import STAT, request
-from .state import SOURCE_LYC, Machine
+from .state import LCD_ENABLE, SOURCE_LYC, Machine
 
 
 @typed
@@ -22,7 +22,9 @@ def update(gb: Machine) -> None:
 @typed
 def update_selected(gb: Machine, selected: u8) -> None:
     """Recompute the line as if `selected` stood in STAT. Only a rise requests: sources that overlap hide each other."""
-    if gb.ppu.between:
+    if gb.ppu.lcdc & LCD_ENABLE == 0:
+        pass  # LYC's comparison stands still. Proof: gambatte lycEnable/lcdoff_lycirqen_1.
+    elif gb.ppu.between:
         gb.ppu.matched = 0
     else:
         gb.ppu.matched = gb.ppu.compare == gb.ppu.lyc

@@ -303,7 +303,9 @@ def touch(gb: Machine) -> None:
     """A register that drawing reads is about to change: draw all that still sees the old value."""
     dot = u16(speed.dots(gb) - gb.ppu.line_start)
     phase = gb.ppu.phase
-    if phase == DRAW_END or phase == DRAW_BEGIN or phase == EARLY_SIGNAL:
+    if gb.ppu.lcdc & LCD_ENABLE == 0:
+        pass  # nothing is being drawn
+    elif phase == DRAW_END or phase == DRAW_BEGIN or phase == EARLY_SIGNAL:
         if gb.ppu.pipe.active == 0:
             pipeline.begin(gb)
         pipeline.run_until(gb, dot)
