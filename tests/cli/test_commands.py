@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import wave
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,25 @@ def test_every_command_explains_itself(command: Command, name: str) -> None:
 
 
 # ---------------------------------------------------------------------- run
+
+
+def test_run_writes_the_sound(command: Command, tmp_path: Path) -> None:
+    path = tmp_path / "demo.wav"
+    result = command("run", "demo", "--engine", "interpreter", "--seconds", 2.5, "--wav", path, "--rate", 32000)
+    assert result.exit_code == 0
+    with wave.open(str(path)) as sound:
+        assert (sound.getnchannels(), sound.getsampwidth(), sound.getframerate()) == (2, 2, 32000)
+        assert abs(sound.getnframes() - 2.5 * 32000) < 8
+        samples = memoryview(sound.readframes(sound.getnframes())).cast("h")
+    assert max(samples[32000:]) > 500
+
+
+def test_run_writes_the_sound_up_to_the_text(command: Command, rom: Path, tmp_path: Path) -> None:
+    path = tmp_path / "short.wav"
+    result = command("run", rom, *REFERENCE, "--until-serial", "Passed", "--wav", path)
+    assert result.exit_code == 0
+    with wave.open(str(path)) as sound:
+        assert 0 < sound.getnframes() < 48000
 
 
 def test_run_says_what_came_out(command: Command, rom: Path) -> None:

@@ -21,6 +21,7 @@ from .conftest import Command, parsed
 
 LOOP = bytes.fromhex("18fe")
 BLACK = bytes.fromhex("3eff e047 18fe")  # BGP = FF
+TONE = bytes.fromhex("3ef0 e012 3e87 e014 18fe")  # channel 1, full volume
 BREAK = bytes.fromhex("40 18fe")
 FIBONACCI = bytes.fromhex("0603 0e05 1608 1e0d 2615 2e22")  # B C D E H L = 3 5 8 13 21 34
 GLYPHS = {
@@ -139,7 +140,10 @@ def gambatte(expected: dict[str, str]) -> dict[str, Any]:
         (LOOP, "11", "pass", ""),
         (BLACK, "00", "pass", ""),
         (BLACK, "01", "fail", "shows 00, expected 01"),
-        (BLACK, "audio1", "unjudged", "sound is not built"),
+        (BLACK, "audio0", "pass", ""),
+        (BLACK, "audio1", "fail", "audio0, expected audio1"),
+        (TONE, "audio1", "pass", ""),
+        (TONE, "audio0", "fail", "audio1, expected audio0"),
     ],
 )
 def test_gambatte_name(tmp_path: Path, program: bytes, expected: str, verdict: str, words: str) -> None:

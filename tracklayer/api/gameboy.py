@@ -281,10 +281,14 @@ class GameBoy(Plugs):
                 self._sound.listen(sound)
             end += START
             now = gb.dots() if gb.color.functions else clock.deadline - clock.left
+            heard = self._sound.heard if sound else now
             while now < end:
-                outcome = run(end if end - now < SLICE else now + SLICE)
+                outcome = run(end if end - heard < SLICE else heard + SLICE)
                 if sound:
                     self._sound.collect()
+                    heard = self._sound.heard
+                else:
+                    heard = outcome >> 8
                 if outcome & SOMETHING:
                     if outcome & SENT:
                         self._sent += build.take_sent(gb)

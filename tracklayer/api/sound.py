@@ -90,6 +90,11 @@ class Sound:
         ctypes.memmove(ctypes.addressof(listener.apu), ctypes.addressof(self._gb.apu), ctypes.sizeof(self._gb.apu))
         listener.on = 1
 
+    @property
+    def heard(self) -> int:
+        """The dot up to which sound was made: an engine may return before its time, and then makes none."""
+        return 2 * int(self._gb.host.listener.base)
+
     def collect(self) -> None:
         """Fetch the samples that are ready."""
         listener = self._gb.host.listener

@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from tracklayer.api.gameboy import CYCLES_PER_FRAME, CYCLES_PER_SECOND, GameBoy
+from tracklayer.api.sound import DEFAULT_RATE, HIGHEST_RATE, LOWEST_RATE
 
 from .commands import MODELS, engine_option, print_json, shown
 from .progress import building
 
 if TYPE_CHECKING:
     from tracklayer.api.engines import Progress
+
+    from .wav import Recorder
 
 DEFAULT_SECONDS = 10.0
 HELD_FRAMES = 6
@@ -72,12 +75,23 @@ def start(rom: str, engine: str, model: str, quiet: bool, save: str | None = Non
     "--until-serial", metavar="TEXT", help="Stop once TEXT was sent on the serial port; failure if it never is."
 )
 @click.option("--screenshot", type=click.Path(dir_okay=False), metavar="FILE.png", help="Write the last picture there.")
+@click.option("--wav", type=click.Path(dir_okay=False), metavar="FILE.wav", help="Write the sound there.")
+@click.option(
+    "--rate",
+    type=click.IntRange(LOWEST_RATE, HIGHEST_RATE),
+    default=DEFAULT_RATE,
+    show_default=True,
+    help="Samples a second of the sound.",
+)
 @click.option("--serial", is_flag=True, help="Print what was sent on the serial port.")
 @click.option(
     "--buttons", metavar="SCRIPT", default="", help="Presses, as in '60:start,120:right*30' (frame, frames held)."
 )
 @click.option(
-    "--save", is_flag=False, flag_value="auto", metavar="[FILE]",
+    "--save",
+    is_flag=False,
+    flag_value="auto",
+    metavar="[FILE]",
     help="Read and write the battery save, beside ROM unless FILE is given.",
 )
 @click.option("--load-state", type=click.Path(exists=True, dir_okay=False), metavar="FILE", help="Begin in this state.")
@@ -91,6 +105,8 @@ def run(
     seconds: float | None,
     until_serial: str | None,
     screenshot: str | None,
+    wav: str | None,
+    rate: int,
     serial: bool,
     buttons: str,
     save: str | None,
@@ -114,7 +130,15 @@ def run(
         console.load_state(load_state)
     wanted = until_serial.encode() if until_serial is not None else None
     begin = time.perf_counter()
-    found = _run(console, limit, wanted, presses, drawn=screenshot is not None or as_json)
+    drawn = screenshot is not None or as_json
+    if wav is None:
+        found = _run(console, limit, wanted, presses, drawn)
+    else:
+        from .wav import Recorder
+
+        console.sound_rate = rate
+        with Recorder(console, wav) as recorder:
+            found = _run(console, limit, wanted, presses, drawn, recorder)
     host_seconds = time.perf_counter() - begin
     console.close()
     if screenshot is not None:
@@ -127,10 +151,10 @@ def run(
         if serial:
             click.echo(shown(console.serial))
         guest = console.cycles / CYCLES_PER_SECOND
-        rate = console.instructions / host_seconds / 1e6 if host_seconds else 0.0
+        mips = console.instructions / host_seconds / 1e6 if host_seconds else 0.0
         click.echo(
             f"{guest:.2f} guest seconds, {console.frames} frames, {console.instructions:,} instructions in"
-            f" {host_seconds:.3f} s on the {engine} engine: {rate:,.1f} MIPS, {guest / max(host_seconds, 1e-9):,.1f}x",
+            f" {host_seconds:.3f} s on the {engine} engine: {mips:,.1f} MIPS, {guest / max(host_seconds, 1e-9):,.1f}x",
             err=serial,
         )
     if found is False:
@@ -153,14 +177,26 @@ def outcome(console: GameBoy, host_seconds: float) -> dict[str, Any]:
     }
 
 
-def _run(console: GameBoy, limit: int, wanted: bytes | None, presses: list[Press], drawn: bool) -> bool | None:
+def _run(
+    console: GameBoy,
+    limit: int,
+    wanted: bytes | None,
+    presses: list[Press],
+    drawn: bool,
+    recorder: Recorder | None = None,
+) -> bool | None:
     """Run for so long, with buttons pressed on the way. Returns whether the wanted text was sent; None if none was."""
     start = console.cycles
     for frame, button, down in [*presses, Press(limit // CYCLES_PER_FRAME + 1, "", False)]:
         end = min(limit, frame * CYCLES_PER_FRAME)
-        if wanted is None:
-            console.run(cycles=max(0, start + end - console.cycles), render=drawn)
-        elif console.run_until_serial(wanted, cycles=max(0, start + end - console.cycles), render=drawn):
+        left = max(0, start + end - console.cycles)
+        if recorder is not None:
+            found = recorder.run(left, drawn, wanted)
+        elif wanted is not None:
+            found = console.run_until_serial(wanted, cycles=left, render=drawn)
+        else:
+            found = console.run(cycles=left, render=drawn)
+        if found:
             return True
         if end < limit and button:
             console.button(button, down)

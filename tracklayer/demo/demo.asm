@@ -197,6 +197,8 @@ start:
     ld [throttle],a
     ld a,$5A
     ld [noise],a
+    ld a,STEPS - 1
+    ld [step],a             ; the first step of music is 0
     call set_palettes
     call start_sound
 
@@ -1088,8 +1090,11 @@ start_sound:
     jr nz,.wave
     ret
 
+; Two triangles: the channel takes twice as long as the others for its 32 samples, so a note is as high as its name says.
 wave:
-    db $01,$23,$45,$67,$89,$AB,$CD,$EF,$FE,$DC,$BA,$98,$76,$54,$32,$10
+    rept 2
+    db $02,$46,$8A,$CE,$FD,$B9,$75,$31
+    endr
 
 STEP = 8                    ; ticks of 1/64 s to a step of music
 STEPS = 128

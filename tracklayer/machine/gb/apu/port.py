@@ -12,7 +12,7 @@ from tracklayer.lang import typed, u8, u16, u64
 from tracklayer.machine.common.clock import NEVER, Clock
 
 from ..speed import Speed, dots
-from . import listener, registers, sequencer
+from . import listener, pulse, registers, sequencer
 from .state import CGB_E, DMG, REGISTERS, Apu
 
 if TYPE_CHECKING:
@@ -86,15 +86,16 @@ BOOT = {0x11: 0x80, 0x12: 0xF3, 0x13: 0xC1, 0x14: 0x87, 0x24: 0x77, 0x25: 0xF3}
 """What a boot ROM wrote last; the rest stands as power left it. Its second note sounds on, at volume 0."""
 
 REVISIONS = {
-    #             chip   steps of the sequencer
-    "dmg":       (DMG,   1),
-    "cgb":       (CGB_E, 1),
+    #        chip   sequencer  step of channel 1, ticks to its next
+    "dmg":  (DMG,   1,         2,                 12),
+    "cgb":  (CGB_E, 0,         6,                 74),
 }  # fmt: skip
-"""By model: the chip, and how far its sequencer is when the cartridge starts.
+"""By model: the chip, and how far it is when the cartridge starts.
 
-DMG: the boot ROM turns power on after clearing VRAM, which takes 28 steps' time of the divider to within a few cycles,
-and ends when the divider, counted from the start, has stepped 5 times modulo 8: 5 - 28 = 1 modulo 8.
-UNVERIFIED (CGB): no test known.
+The sequencer, DMG: the boot ROM turns power on after clearing VRAM, which takes 28 steps' time of the divider to within
+a few cycles, and ends when the divider, counted from the start, has stepped 5 times modulo 8: 5 - 28 = 1 modulo 8.
+Proof: gambatte sound/ch2_init_env_counter_timing_* for the sequencer, ch1_init_pos_* for channel 1.
+UNVERIFIED: a Game Boy Color with a plain cartridge, whose boot ROM takes longer.
 """
 
 
@@ -102,7 +103,7 @@ def boot(gb: Any, revision: int) -> None:
     """The chip as a boot ROM leaves it. The clock must show the time of the cartridge's first instruction."""
     apu = gb.apu
     now = ticks(gb)
-    apu.revision, steps = REVISIONS["cgb" if revision else "dmg"]
+    apu.revision, steps, apu.pulses[0].step, next_step = REVISIONS["cgb" if revision else "dmg"]
     if revision:
         apu.revision = revision
     apu.origin = gb.timer.origin >> 1
@@ -114,6 +115,7 @@ def boot(gb: Any, revision: int) -> None:
         apu.registers[register - (FIRST & 0xFF)] = value
     apu.running = 1
     apu.pulses[0].period = 0x7C1
-    apu.pulses[0].step_at = now
+    apu.pulses[0].step_at = now + next_step
+    apu.pulses[0].high = pulse.duty_bit(apu, 0, apu.pulses[0].step)
     apu.envelopes[0].ended = 1
     apu.lengths[0].left = 64

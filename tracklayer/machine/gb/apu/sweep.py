@@ -12,14 +12,14 @@ from tracklayer.lang import typed, u8, u64
 from tracklayer.machine.common.clock import NEVER
 
 from . import channels, pulse
-from .state import NR10, Apu
+from .state import DMG, NR10, Apu
 
 FULL = 7
 """Where the counter comes round."""
-HOLD = 4
-"""Ticks after a trigger in which the counter's coming round has no effect.
+HOLD, HOLD_DMG = 4, 2
+"""Ticks after a trigger in which the counter misses its clock.
 
-Proof: SameSuite channel_1_sweep_restart_2."""
+Proof: SameSuite channel_1_sweep_restart_2; gambatte sound/ch1_init_reset_sweep_counter_timing_4 for the DMG."""
 
 
 @typed
@@ -49,6 +49,8 @@ def reload(apu: Apu) -> None:
 @typed
 def clock(apu: Apu, now: u64) -> None:
     """One clock of 128 Hz."""
+    if u64(now - apu.sweep.triggered_at) <= (HOLD_DMG if apu.revision == DMG else HOLD):
+        return
     apu.sweep.counter = (apu.sweep.counter + 1) & 7
     if apu.sweep.counter == FULL and apu.sweep.enabled and apu.registers[NR10] & 0x70:
         move(apu, now)
@@ -59,15 +61,14 @@ def move(apu: Apu, now: u64) -> None:
     """The period moves by what was reckoned before, and the next move is reckoned from the result."""
     sweep = apu.sweep
     reload(apu)
-    if u64(now - sweep.triggered_at) > HOLD:
-        if apu.registers[NR10] & 7:
-            pulse.advance(apu, 0, now)
-            if apu.registers[NR10] & 8:
-                sweep.shadow = (sweep.shadow - sweep.addend) & 0x7FF
-            else:
-                sweep.shadow = (sweep.shadow + sweep.addend) & 0x7FF
-            pulse.write_period(apu, 0, sweep.shadow & 0x7FF, now)
-        begin_check(apu, now)
+    if apu.registers[NR10] & 7:
+        pulse.advance(apu, 0, now)
+        if apu.registers[NR10] & 8:
+            sweep.shadow = (sweep.shadow - sweep.addend) & 0x7FF
+        else:
+            sweep.shadow = (sweep.shadow + sweep.addend) & 0x7FF
+        pulse.write_period(apu, 0, sweep.shadow & 0x7FF, now)
+    begin_check(apu, now)
 
 
 @typed
