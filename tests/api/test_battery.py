@@ -311,7 +311,7 @@ def test_a_killed_writer_leaves_the_old_file_or_the_new_one(tmp_path: Path) -> N
         capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2],
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) > 20
+    assert int(done.stdout) > 0
     with GameBoy(rom, engine="reference", save="auto") as gb:
         for path in tmp_path.glob(".game.sav.*"):
             os.utime(path, (0, 0))
