@@ -603,7 +603,7 @@ def _helper(dice: random.Random, number: int, helpers: list[Helper]) -> tuple[He
     if known:
         function.locals["known"] = u2  # type: ignore[assignment]
         function.fixed.add("known")
-    mark = dice.choice(("@typed", "@typed", "@typed(outline=True)", "@typed(cold=True)"))
+    mark = dice.choice(("@typed", "@typed", "@typed(outline=True)", "@typed(cold=True)", "@typed(shared=True)"))
     signature = [f"{name}: {kind.name}" for name, kind in zip(names, parameters, strict=True)]
     if known:
         signature.append("known: Any")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from tracklayer.compiler import backend
-from tracklayer.compiler.backend import Job, emit, emit_all
+from tracklayer.compiler.backend import Emission, Job, emit
 from tracklayer.native.loader import parse
 
 IR = """
@@ -35,17 +36,25 @@ def test_an_error_is_llvms_message() -> None:
         emit(WRONG)
 
 
+def emit_all(jobs: list[Job], helping: backend.Helper | None, done: list[tuple[int, int]] | None = None) -> list[bytes]:
+    emission = Emission(helping, lambda made, given: done.append((made, given)) if done is not None else None)
+    for job in jobs:
+        emission.add(job)
+    return emission.finish()
+
+
 @pytest.fixture
 def helper() -> backend.Helper:
     return backend.Helper()
 
 
 def test_two_processes_make_objects_in_order(helper: backend.Helper) -> None:
-    done: list[int] = []
-    objects = emit_all([Job(IR.format(n), 1, 1) for n in range(9)], helper, lambda: done.append(1))
+    done: list[tuple[int, int]] = []
+    objects = emit_all([Job(IR.format(n), 1, 1) for n in range(9)], helper, done)
     helper.close()
     assert names(objects) == [f"f{n}" for n in range(9)]
-    assert len(done) == 9
+    assert [made for made, _ in done] == list(range(1, 10))
+    assert done[-1] == (9, 9)
     assert helper.process.returncode == 0
 
 
@@ -84,3 +93,13 @@ def test_no_helper_where_python_cannot_be_started(monkeypatch: pytest.MonkeyPatc
 def test_only_this_module_imports_llvmlite() -> None:
     found = [path.name for path in Path(backend.__file__).parent.glob("*.py") if "llvmlite" in path.read_text()]
     assert sorted(set(found) - {"cache.py"}) == ["backend.py"]
+
+
+def test_the_helper_begins_before_all_jobs_are_there(helper: backend.Helper) -> None:
+    begun = threading.Event()
+    emission = Emission(helper, lambda made, given: begun.set())
+    emission.add(Job(IR.format(0)))
+    assert begun.wait(60)
+    emission.add(Job(IR.format(1)))
+    assert names(emission.finish()) == ["f0", "f1"]
+    helper.close()

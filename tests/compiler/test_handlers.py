@@ -23,6 +23,24 @@ class Registers:
     flag: u1
     pc: u16
 
+    @typed(shared=True)
+    def swap(self) -> None:
+        """Of fields that handlers hold in registers: these must be seen as such."""
+        self.pc = u16(self.pc << 8 | self.pc >> 8)
+        self.a = self.a ^ self.flag
+
+
+@struct
+class Voice:
+    level: u8
+    steps: Array[u16] = array(4)
+
+    @typed(shared=True)
+    def step(self, by: u16) -> u16:
+        self.level = u8(self.level + 1)
+        self.steps[self.level & 3] ^= by
+        return self.steps[0]
+
 
 @struct
 class Machine:
@@ -35,6 +53,8 @@ class Machine:
     held: u16
     seen: u32
     memory: Array[u8] = array(16)
+    voices: Array[Voice] = array(3)
+    lone: Voice
 
     @typed(outline=True)
     def slow(self, address: u8) -> u8:
@@ -100,7 +120,17 @@ def aliases(m: Machine) -> i64:
     return m.regs.a
 
 
-FUNCTIONS = [calls, branches, loops, aliases]
+@typed
+def places(m: Machine) -> i64:
+    m.regs.a += 9
+    m.regs.swap()
+    for index in range(3):
+        m.held ^= m.voices[index].step(m.regs.pc)
+        m.voices[m.regs.a % 3].step(m.held)
+    return m.lone.step(m.regs.pc) + m.regs.a
+
+
+FUNCTIONS = [calls, branches, loops, aliases, places]
 
 
 @pytest.mark.parametrize("level", [0, 1, 2])
@@ -116,6 +146,13 @@ def test_registers_end_up_where_cpython_leaves_them(level: int) -> None:
             other.result = function(other)
             assert handler.run(index, mine) == other.result
             assert bytes(mine) == bytes(other), function.__name__
+
+
+def test_shared_functions_are_made_once_for_all_places_without_registers() -> None:
+    program = Program(Convention(Machine, PINNED, CACHED), CONTROL)
+    program.function("places", places)
+    defined = [line.split("(")[0] for line in program.render().splitlines() if line.startswith("define hidden")]
+    assert sorted(head.split("@")[1] for head in defined) == ["f.Registers.swap", "f.Voice.step"]
 
 
 @typed

@@ -84,9 +84,7 @@ def lockstep(
             return Report(left.instructions, left.cycles, slices, False, divergence)
         pixels = _pixels(left, right)
         if pixels:
-            divergence = Divergence(
-                agreed, left.cycles, pixels, [PICTURES_DIFFER]
-            )
+            divergence = Divergence(agreed, left.cycles, pixels, [PICTURES_DIFFER])
             return Report(left.instructions, left.cycles, slices, False, divergence)
         if left.instructions != count:
             moved_at, count = left.cycles, left.instructions

@@ -13,7 +13,7 @@ import pickle
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 
@@ -106,38 +106,77 @@ def helper() -> Helper | None:
         return None
 
 
-def emit_all(jobs: Sequence[Job], helping: Helper | None, done: Callable[[], None] = lambda: None) -> list[bytes]:
-    """The objects of several modules, two at a time where a helper is at hand. `done` is called after each."""
-    waiting = sorted(range(len(jobs)), key=lambda index: len(jobs[index].ir))
-    objects: dict[int, bytes] = {}
-    failed: list[BaseException] = []
+class Emission:
+    """Objects of several modules, two made at a time where a helper is at hand: it begins with the first job given,
+    while this process still writes the next.
 
-    def work(emit_one: Callable[[Job], bytes]) -> None:
-        while waiting and not failed:
+    `add` every job, then `finish`. done: called after each object, with how many there are, and how many jobs.
+    """
+
+    def __init__(self, helping: Helper | None, done: Callable[[int, int], None] = lambda made, given: None) -> None:
+        self.helping = helping
+        self.done = done
+        self.jobs: list[Job] = []
+        self.waiting: list[int] = []  # those nobody works on yet, the longest last
+        self.objects: dict[int, bytes] = {}
+        self.failed: list[BaseException] = []
+        self.whole = False  # nothing is added any more
+        self.changed = threading.Condition()
+        self.other: threading.Thread | None = None
+        if helping:
+            self.other = threading.Thread(target=self._work, args=(helping.emit, True))
+            self.other.start()
+
+    def add(self, job: Job) -> None:
+        """Have an object made of a module."""
+        with self.changed:
+            self.waiting.append(len(self.jobs))
+            self.jobs.append(job)
+            self.waiting.sort(key=lambda index: len(self.jobs[index].ir))
+            self.changed.notify()
+
+    def finish(self) -> list[bytes]:
+        """The objects, in the order of their jobs. Errors: the first that happened, as of `emit`."""
+        self.close_input()
+        self._work(emit_job, False)
+        if self.other:
+            self.other.join()
+            self._work(emit_job, False)  # what a helper gave back that went away
+        if self.failed:
+            raise self.failed[0]
+        return [self.objects[index] for index in range(len(self.jobs))]
+
+    def close_input(self) -> None:
+        """No job will be added: the helper's thread ends when all are done."""
+        with self.changed:
+            self.whole = True
+            self.changed.notify()
+
+    def _next(self, wait: bool) -> int | None:
+        with self.changed:
+            while wait and not (self.waiting or self.whole or self.failed):
+                self.changed.wait()
+            return self.waiting.pop() if self.waiting and not self.failed else None
+
+    def _work(self, emit_one: Callable[[Job], bytes], wait: bool) -> None:
+        while (index := self._next(wait)) is not None:
             try:
-                index = waiting.pop()
-            except IndexError:
-                return
-            try:
-                objects[index] = emit_one(jobs[index])
+                made = emit_one(self.jobs[index])
             except HelperGone:  # its job is done here
-                waiting.append(index)
+                with self.changed:
+                    self.waiting.append(index)
                 return
             except BaseException as error:
-                failed.append(error)
+                self.failed.append(error)
                 return
-            done()
+            with self.changed:
+                self.objects[index] = made
+                self.done(len(self.objects), len(self.jobs))
 
-    other = threading.Thread(target=work, args=(helping.emit,)) if helping else None
-    if other:
-        other.start()
-    work(lambda job: emit(*job))
-    if other:
-        other.join()
-        work(lambda job: emit(*job))
-    if failed:
-        raise failed[0]
-    return [objects[index] for index in range(len(jobs))]
+
+def emit_job(job: Job) -> bytes:
+    """`emit`, of a job."""
+    return emit(*job)
 
 
 def _serve() -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from types import MethodType
 from typing import Any
 
+from .. import lang
 from ..lang import Host, IntType, PtrType, is_struct, layout
 from .calls import Path
 from .convention import Convention, Effects, Virtual
@@ -213,6 +214,8 @@ class Program:
         roots = False
         for name, kind in info.parameters:
             value = values[name]
+            if info.typed.shared and isinstance(value, Ref) and value.root and not self._virtual_in(value):
+                value = values[name] = Ref(walker.address(state, value), 0, value.kind, False)
             if isinstance(kind, IntType):
                 passed.append((name, kind, value))
                 key.append(kind)
@@ -234,6 +237,11 @@ class Program:
             target = self._outlined[tuple(key)] = Outlined(self._unique(info.name), info.typed.cold)
             self._compile_outlined(target, info, values, {name for name, _, _ in passed}, roots)
         return [(state, self._emit_call(walker, state, target, info, passed, roots))]
+
+    def _virtual_in(self, place: Ref) -> bool:
+        """Whether a struct or array in the context has a virtual field in it."""
+        offsets = self.convention.by_offset if self.convention else {}
+        return any(place.offset <= offset < place.offset + lang.size_of(place.kind) for offset in offsets)
 
     def _compile_outlined(
         self, target: Outlined, info: FunctionInfo, values: dict[str, Value], passed: set[str], roots: bool

@@ -22,25 +22,28 @@ class Typed:
 
     outline: compiled once per set of known arguments and called; otherwise it is inlined where it is called.
     cold:    outlined, and the caller keeps its registers: for the slow side of a fast path.
+    shared:  outlined, and compiled once for all places that its structs can have in the context: for what a machine
+             has several of, all alike.
     """
 
-    __slots__ = ("cold", "outline")
+    __slots__ = ("cold", "outline", "shared")
 
-    def __init__(self, outline: bool, cold: bool) -> None:
-        self.outline = outline or cold
+    def __init__(self, outline: bool, cold: bool, shared: bool) -> None:
+        self.outline = outline or cold or shared
         self.cold = cold
+        self.shared = shared
 
 
 @overload
 def typed(function: F, /) -> F: ...
 @overload
-def typed(*, outline: bool = False, cold: bool = False) -> Callable[[F], F]: ...
-def typed(function: Any = None, /, *, outline: bool = False, cold: bool = False) -> Any:
-    """Mark a function as typed: `@typed`, `@typed(outline=True)` or `@typed(cold=True)`. It still runs as plain
-    Python."""
+def typed(*, outline: bool = False, cold: bool = False, shared: bool = False) -> Callable[[F], F]: ...
+def typed(function: Any = None, /, *, outline: bool = False, cold: bool = False, shared: bool = False) -> Any:
+    """Mark a function as typed: `@typed`, `@typed(outline=True)`, `@typed(cold=True)` or `@typed(shared=True)`. It
+    still runs as plain Python."""
 
     def mark(function: Any) -> Any:
-        function.__typed__ = Typed(outline, cold)
+        function.__typed__ = Typed(outline, cold, shared)
         return function
 
     return mark if function is None else mark(function)

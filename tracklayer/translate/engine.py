@@ -11,13 +11,16 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..compiler.glue import PYTHON_API, SLOT_API
 from ..native.calls import builtin
 from ..native.image import PlacedImage, make_image, place
 from ..native.memory import code_memory
 from .guest import Guest
+
+if TYPE_CHECKING:
+    from ..compiler.backend import Job
 
 PACKAGE = Path(__file__).resolve().parent.parent
 SOURCES = tuple(PACKAGE / room for room in ("lang", "native", "compiler", "isa", "cpu", "machine", "translate", "api"))
@@ -121,58 +124,62 @@ def _compile(
 ) -> list[bytes | None]:
     from ..compiler import backend, cache
 
-    helping = backend.helper()
-    try:
-        jobs: list[backend.Job] = []
-        uses: Mapping[int, Any] = {}
-        engine_jobs = 0
-        if found[0] is None:
-            from ..compiler import program as program_module
-            from .interpreter import interpreter_program
-            from .layer import add_layer
+    message = "compiling the engine (once; kept on disk)"
+    parts_to_come = 6  # about so many: the progress is right once all jobs are known
 
-            program = interpreter_program(guest)
-            add_layer(program, guest)
-            parts = program.module.parts()
-            parts.sort(key=lambda part: part != program_module.OUTLINED)
-            # Handlers are many and short, and gain little from the expensive passes; devices have loops.
-            jobs += [
-                backend.Job(program.render(part), *((1, 1) if part.startswith("handlers") else (2, 2)))
-                for part in parts
-            ]
-            engine_jobs = len(jobs)
-        if len(found) > 1 and found[1] is None:
+    def done(made: int, given: int) -> None:
+        if progress:
+            progress(message, made, max(given, parts_to_come))
+
+    if progress:
+        progress(message, 0, parts_to_come)
+    helping = backend.helper()
+    emission = backend.Emission(helping, done)
+    try:
+        uses: Mapping[int, Any] = {}
+        with_stencils = len(found) > 1 and found[1] is None
+        if with_stencils:  # first, because they are ready soonest
             from .stencils import StencilCompiler
 
             stencils = StencilCompiler(guest)
             uses = stencils.uses
-            jobs.append(backend.Job(stencils.build().render()))
-        finished = 0
-
-        def done() -> None:
-            nonlocal finished
-            finished += 1
-            if progress:
-                progress("compiling the engine (once; kept on disk)", finished, len(jobs))
-
-        if progress:
-            progress("compiling the engine (once; kept on disk)", 0, len(jobs))
-        objects = backend.emit_all(jobs, helping, done)
+            emission.add(backend.Job(stencils.build().render()))
+        if found[0] is None:
+            for job in engine_jobs(guest):
+                emission.add(job)
+        parts_to_come = 0
+        objects = emission.finish()
     finally:
+        emission.close_input()
         if helping:
             helping.close()
     result = list(found)
-    if engine_jobs:
-        result[0] = make_image(objects[:engine_jobs])
-    if len(objects) > engine_jobs:
+    if with_stencils:
         from ..native.loader import parse
         from .tables import pack_tables
 
-        result[1] = pack_tables(guest, parse(objects[-1]), uses)
+        result[1] = pack_tables(guest, parse(objects.pop(0)), uses)
+    if objects:
+        result[0] = make_image(objects)
     for name, before, data in zip(names, found, result, strict=True):
         if before is None and data is not None:
             cache.keep(name, sources_of(guest), data)
     return result
+
+
+def engine_jobs(guest: type[Guest]) -> list[Job]:
+    """The modules of a guest's interpreter and layer; what others are inlined from comes first."""
+    from ..compiler import backend
+    from ..compiler import program as program_module
+    from .interpreter import interpreter_program
+    from .layer import add_layer
+
+    program = interpreter_program(guest)
+    add_layer(program, guest)
+    parts = program.module.parts()
+    parts.sort(key=lambda part: part != program_module.OUTLINED)
+    # Handlers are many and short, and gain little from the expensive passes; devices have loops.
+    return [backend.Job(program.render(part), *((1, 1) if part.startswith("handlers") else (2, 2))) for part in parts]
 
 
 def address(struct: Any) -> int:

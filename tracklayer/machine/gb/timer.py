@@ -50,7 +50,7 @@ class Machine(Protocol):
     timer: Timer
 
 
-@typed(outline=True)
+@typed(shared=True)
 def catch_up(gb: Machine) -> None:
     """Step TIMA for every falling edge of the watched divider bit since the last look."""
     now = gb.clock.now()
@@ -86,7 +86,7 @@ def finish_reload(gb: Machine, time: u64) -> None:
     request(gb, TIMER)
 
 
-@typed(outline=True)
+@typed(shared=True)
 def reschedule(gb: Machine) -> None:
     """Plan the next interrupt request if the CPU can feel it. TIMA must be right as of now."""
     timer = gb.timer

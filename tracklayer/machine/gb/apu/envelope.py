@@ -88,7 +88,7 @@ def rewrite(apu: Apu, channel: Any, value: u8) -> None:
         change(apu, channel, old, value)
 
 
-@typed(outline=True)
+@typed(shared=True)
 def change(apu: Apu, channel: Any, old: u8, new: u8) -> None:
     """What the volume does when NRx2 goes from one value to another.
 

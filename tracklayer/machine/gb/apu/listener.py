@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tracklayer.lang import Array, Ptr, array, i16, i32, i64, struct, typed, u1, u8, u32, u64
+from tracklayer.lang import Array, Ptr, array, i16, i32, i64, struct, typed, u1, u2, u8, u32, u64
 
 from . import channels, noise, pulse, registers, sequencer, wave
 from .kernel import PHASES, PHASES_BITS, TAPS, TAPS_BITS, UNIT_BITS, kernel
@@ -81,8 +81,8 @@ def level(apu: Apu, channel: Any) -> u64:
     return 0
 
 
-@typed(outline=True)
-def step(listener: Listener, channel: Any, change: u64, at: u64) -> None:
+@typed(shared=True)
+def step(listener: Listener, channel: u2, change: u64, at: u64) -> None:
     """The channel's level changes by a pair, at tick `at`."""
     position = u64(listener.lead + u64(u64(at - listener.base) * listener.rate))
     index: u32 = u32(position >> RATE_BITS)
@@ -105,7 +105,7 @@ def relevel(listener: Listener, at: u64) -> None:
             listener.levels[channel] = now
 
 
-@typed(outline=True)
+@typed(shared=True)
 def play_pulse(listener: Listener, channel: Any, to: u64) -> None:
     """A square wave's edges."""
     apu = listener.apu
@@ -135,7 +135,7 @@ def play_pulse(listener: Listener, channel: Any, to: u64) -> None:
         listener.levels[channel] = high if was else low
 
 
-@typed(outline=True)
+@typed(shared=True)
 def play_wave(listener: Listener, to: u64) -> None:
     """The samples of wave RAM."""
     apu = listener.apu
@@ -164,7 +164,7 @@ def play_wave(listener: Listener, to: u64) -> None:
         listener.levels[WAVE] = was
 
 
-@typed(outline=True)
+@typed(shared=True)
 def play_noise(listener: Listener, to: u64) -> None:
     """The shift register's bit, clock by clock; the counts that clock nothing are taken together."""
     apu = listener.apu
@@ -204,7 +204,7 @@ def play_channels(listener: Listener, to: u64) -> None:
     play_noise(listener, to)
 
 
-@typed(outline=True)
+@typed(shared=True)
 def play(listener: Listener, to: u64) -> None:
     """Everything up to tick `to`."""
     apu = listener.apu
@@ -248,7 +248,7 @@ def left(pair: u64) -> i32:
     return i32(u64(pair - right(pair)) >> 32)
 
 
-@typed(outline=True)
+@typed(shared=True)
 def write(listener: Listener, index: u8, value: u8, now: u64, end: u64) -> None:
     """The CPU writes a register."""
     play(listener, now)
@@ -256,7 +256,7 @@ def write(listener: Listener, index: u8, value: u8, now: u64, end: u64) -> None:
     relevel(listener, now)
 
 
-@typed(outline=True)
+@typed(shared=True)
 def divider_cleared(listener: Listener, now: u64) -> None:
     """The divider is zero now."""
     play(listener, now)
@@ -264,7 +264,7 @@ def divider_cleared(listener: Listener, now: u64) -> None:
     relevel(listener, now)
 
 
-@typed(outline=True)
+@typed(shared=True)
 def finish(listener: Listener, now: u64) -> None:
     """Make the samples up to tick `now`. Where nobody fetched the ones before in time, they are lost."""
     play(listener, now)
@@ -281,8 +281,8 @@ def finish(listener: Listener, now: u64) -> None:
         listener.count += made
 
 
-@typed(outline=True)
-def mix(listener: Listener, lane: Any, made: u32) -> None:
+@typed(shared=True)
+def mix(listener: Listener, lane: u2, made: u32) -> None:
     """So many samples of a lane: the sum of all differences, less what the high-pass filter takes off."""
     at: u32 = u32(lane * (listener.capacity + TAPS))
     to: u32 = u32(2 * (lane * listener.capacity + listener.count))

@@ -55,7 +55,7 @@ LONG_POWERS = powers(0)
 SHORT_POWERS = powers(8)
 
 
-@typed(outline=True)
+@typed(shared=True)
 def shift(lfsr: u16, short: u8, clocks: u64) -> u16:
     """The register so many clocks later."""
     state: u16 = lfsr
@@ -125,7 +125,7 @@ def count(apu: Apu, now: u64) -> u64:
     return clocks
 
 
-@typed(outline=True)
+@typed(shared=True)
 def advance(apu: Apu, now: u64) -> None:
     """Count, and shift as often as that says."""
     clocks = count(apu, now)

@@ -36,7 +36,7 @@ def duty_bit(apu: Apu, channel: Any, step: u8) -> u8:
     return DUTIES[apu.registers[5 * channel + 1] >> 6] >> (step & 7) & 1
 
 
-@typed(outline=True)
+@typed(shared=True)
 def advance(apu: Apu, channel: Any, now: u64) -> None:
     """Take all steps up to `now`, as one."""
     pulse = apu.pulses[channel]

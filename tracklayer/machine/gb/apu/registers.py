@@ -86,7 +86,7 @@ def trigger(apu: Apu, channel: Any, now: u64) -> None:
         apu.running |= 1 << channel
 
 
-@typed(outline=True)
+@typed(shared=True)
 def power_off(apu: Apu, now: u64) -> None:
     """All registers are cleared but wave RAM; a DMG keeps its length counters.
 
@@ -131,7 +131,7 @@ def write_wave_ram(apu: Apu, index: u8, value: u8, now: u64) -> None:
         apu.wave.ram[wave.ram_index(apu, index)] = value
 
 
-@typed(outline=True)
+@typed(shared=True)
 def write(apu: Apu, index: u8, value: u8, now: u64, end: u64) -> None:
     """A register, by its distance from FF10. The write's M-cycle ends at `end`.
 
@@ -172,7 +172,7 @@ def write(apu: Apu, index: u8, value: u8, now: u64, end: u64) -> None:
                 length.load(apu, channel, value)
 
 
-@typed(outline=True)
+@typed(shared=True)
 def read(apu: Apu, index: u8, now: u64) -> u8:
     """A register, by its distance from FF10."""
     sequencer.catch_up(apu, now)
@@ -186,7 +186,7 @@ def read(apu: Apu, index: u8, now: u64) -> u8:
     return apu.registers[index & 31] | ONES[index & 31]
 
 
-@typed(outline=True)
+@typed(shared=True)
 def pcm(apu: Apu, low: Any, now: u64) -> u8:
     """PCM12 or PCM34: what channels `low` and `low + 1` give to their DACs. Source: Pan Docs, "PCM registers"."""
     sequencer.catch_up(apu, now)

@@ -27,7 +27,7 @@ def catch_up(apu: Apu, now: u64) -> None:
         next_event(apu)
 
 
-@typed(outline=True)
+@typed(shared=True)
 def next_event(apu: Apu) -> None:
     """Do what is due next."""
     now = apu.edge_at
@@ -42,7 +42,7 @@ def next_event(apu: Apu) -> None:
             step(apu, now)
 
 
-@typed(outline=True)
+@typed(shared=True)
 def step(apu: Apu, now: u64) -> None:
     """The divider's bit fell: one step of 512 Hz.
 

@@ -56,7 +56,7 @@ def clock(apu: Apu, now: u64) -> None:
         move(apu, now)
 
 
-@typed(outline=True)
+@typed(shared=True)
 def move(apu: Apu, now: u64) -> None:
     """The period moves by what was reckoned before, and the next move is reckoned from the result."""
     sweep = apu.sweep
@@ -78,7 +78,7 @@ def begin_check(apu: Apu, now: u64) -> None:
     apu.sweep.due = u64(start + 2 * ((apu.registers[NR10] & 7) + 1))
 
 
-@typed(outline=True)
+@typed(shared=True)
 def check(apu: Apu) -> None:
     """The shifter is done: what it holds is the next move, and if that would pass 11 bits, the channel goes off now."""
     sweep = apu.sweep

@@ -31,7 +31,7 @@ def running(apu: Apu) -> bool:
     return apu.running >> WAVE & 1 != 0
 
 
-@typed(outline=True)
+@typed(shared=True)
 def advance(apu: Apu, now: u64) -> None:
     """Fetch all samples up to `now`, as one."""
     wave = apu.wave

@@ -150,7 +150,7 @@ def object_begins(gb: Machine, index: u8) -> bool:
     return gb.ppu.objects[index & 15] >> 8 == gb.ppu.pipe.px
 
 
-@typed
+@typed(outline=True)
 def shift_pixel(gb: Machine) -> None:
     """Shift one pixel out; at a line's begin only until SCX's low bits are matched. The window may begin behind it."""
     pipe = gb.ppu.pipe
@@ -308,7 +308,7 @@ def tile_address(gb: Machine) -> u16:
     return address
 
 
-@typed
+@typed(outline=True)
 def fetch_object(gb: Machine) -> None:
     """One dot of an object's fetch. If objects go off meanwhile, the line goes on without it.
 
