@@ -68,6 +68,14 @@ class Flat:
         self.clock.left -= 4
 
     @typed
+    def step(self, address: u16) -> None:
+        self.idle(address)
+
+    @typed
+    def read_step(self, address: u16) -> u8:
+        return self.read(address)
+
+    @typed
     def pending(self) -> u8:
         return self.ie & self.requests & 0x1F
 

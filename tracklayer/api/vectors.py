@@ -87,6 +87,14 @@ class Bench:
         self.note(IDLE, 0, 0)
 
     @typed
+    def step(self, address: u16) -> None:
+        self.idle(address)
+
+    @typed
+    def read_step(self, address: u16) -> u8:
+        return self.read(address)
+
+    @typed
     def pending(self) -> u8:
         return self.ram[0xFFFF] & self.ram[0xFF0F] & 0x1F
 

@@ -56,6 +56,14 @@ class Flat:
         self.log(IDLE, address, 0)
 
     @typed
+    def step(self, address: u16) -> None:
+        self.idle(address)
+
+    @typed
+    def read_step(self, address: u16) -> u8:
+        return self.read(address)
+
+    @typed
     def pending(self) -> u8:
         return self.ram[0xFFFF] & self.ram[0xFF0F] & 0x1F
 

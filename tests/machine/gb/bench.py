@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from tracklayer.machine.gb import build, cartridge
+from tracklayer.machine.gb.model import DMG, Model
 
 
-def console(kind: int = 0, ram: int = 0, size: int = 0x8000) -> Any:
+def console(kind: int = 0, ram: int = 0, size: int = 0x8000, model: Model = DMG) -> Any:
     """A Game Boy with an empty cartridge of this type."""
     rom = bytearray(size)
     rom[0x147], rom[0x148], rom[0x149] = kind, (size // 0x8000).bit_length() - 1, ram
-    return build.new_console(cartridge.load(bytes(rom)))
+    return build.new_console(cartridge.load(bytes(rom)), model)
 
 
 def wait(gb: Any, cycles: int) -> None:

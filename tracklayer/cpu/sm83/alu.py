@@ -248,13 +248,13 @@ def ccf(cpu: Cpu, bus: Bus) -> None:
 @typed
 def inc_rr(cpu: Cpu, bus: Bus, d: u2) -> None:
     """No flags: the address unit's incrementer does it, with the pair on the address bus."""
-    bus.idle(read_rr(cpu, d))
+    bus.step(read_rr(cpu, d))
     write_rr(cpu, d, u16(read_rr(cpu, d) + 1))
 
 
 @typed
 def dec_rr(cpu: Cpu, bus: Bus, d: u2) -> None:
-    bus.idle(read_rr(cpu, d))
+    bus.step(read_rr(cpu, d))
     write_rr(cpu, d, u16(read_rr(cpu, d) - 1))
 
 

@@ -95,8 +95,8 @@ def dispatch(cpu: Cpu, bus: Bus) -> None:
     Source: mooneye acceptance/interrupts/ie_push.
     """
     cpu.ime = 0
-    bus.idle(cpu.pc)
-    bus.idle(cpu.sp)
+    bus.step(cpu.pc)
+    bus.step(cpu.sp)
     cpu.sp = u16(cpu.sp - 1)
     bus.write(cpu.sp, cpu.pc >> 8)
     cpu.sp = u16(cpu.sp - 1)

@@ -59,13 +59,13 @@ def ld_at_hl_dec_a(cpu: Cpu, bus: Bus) -> None:
 
 @typed
 def ld_a_at_hl_inc(cpu: Cpu, bus: Bus) -> None:
-    cpu.a = bus.read(cpu.hl)
+    cpu.a = bus.read_step(cpu.hl)
     cpu.hl = u16(cpu.hl + 1)
 
 
 @typed
 def ld_a_at_hl_dec(cpu: Cpu, bus: Bus) -> None:
-    cpu.a = bus.read(cpu.hl)
+    cpu.a = bus.read_step(cpu.hl)
     cpu.hl = u16(cpu.hl - 1)
 
 

@@ -118,7 +118,7 @@ def push16(cpu: Cpu, bus: Bus, value: u16) -> None:
 
     Source: "Game Boy: Complete Technical Reference", PUSH rr.
     """
-    bus.idle(cpu.sp)
+    bus.step(cpu.sp)
     cpu.sp = u16(cpu.sp - 1)
     bus.write(cpu.sp, value >> 8)
     cpu.sp = u16(cpu.sp - 1)
@@ -128,7 +128,7 @@ def push16(cpu: Cpu, bus: Bus, value: u16) -> None:
 @typed
 def pop16(cpu: Cpu, bus: Bus) -> u16:
     """Pop a pair in two M-cycles, low byte first."""
-    low = bus.read(cpu.sp)
+    low = bus.read_step(cpu.sp)
     cpu.sp = u16(cpu.sp + 1)
     high = bus.read(cpu.sp)
     cpu.sp = u16(cpu.sp + 1)

@@ -55,6 +55,17 @@ class Bus(Protocol):
         """An M-cycle without an access. `address` stands on the address bus meanwhile."""
         ...
 
+    def step(self, address: u16) -> None:
+        """An M-cycle in which the address unit adds 1 to `address`, or subtracts it, and nothing else happens.
+
+        The machine sees the address on its bus. Where a write goes with a step, the write is all that it sees.
+        """
+        ...
+
+    def read_step(self, address: u16) -> u8:
+        """Read a byte of data, while the address unit steps its address."""
+        ...
+
     def pending(self) -> u8:
         """The interrupts that are both requested and enabled: IE & IF & 0x1F."""
         ...

@@ -34,6 +34,13 @@ class CountingBus:
     def idle(self, address: int) -> None:
         self.cycles += 1
 
+    def step(self, address: int) -> None:
+        self.cycles += 1
+
+    def read_step(self, address: int) -> int:
+        self.cycles += 1
+        return 0
+
     def pending(self) -> int:
         return 0
 

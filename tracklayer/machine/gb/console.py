@@ -19,7 +19,23 @@ from tracklayer.cpu.sm83 import Cpu, between
 from tracklayer.lang import Array, array, struct, typed, u3, u8, u16, u32, u64, unlikely
 from tracklayer.machine.common.clock import STOP_BREAKPOINT, STOP_ERROR, STOP_LIMIT, Clock
 
-from . import apu, divider, dma, events, hdma, joypad, mappers, maps, memory, ppu, registers, serial, speed, timer
+from . import (
+    apu,
+    divider,
+    dma,
+    events,
+    hdma,
+    joypad,
+    mappers,
+    maps,
+    memory,
+    oam_bug,
+    ppu,
+    registers,
+    serial,
+    speed,
+    timer,
+)  # fmt: skip
 from .apu import Apu
 from .color import Color
 from .dma import Dma
@@ -126,7 +142,7 @@ class GB:
         if address >= 0xFF80:
             self.clock.left -= 4
             return self.hram[address & 0x7F]
-        value = memory.read_slow(self, address)
+        value = memory.read_slow_step(self, address)
         self.clock.left -= 4
         return value
 
@@ -134,6 +150,27 @@ class GB:
     def idle(self, address: u16) -> None:
         """One M-cycle without an access."""
         self.clock.left -= 4
+
+    @typed
+    def step(self, address: u16) -> None:
+        """One M-cycle in which the CPU's address unit counts an address up or down."""
+        if unlikely(address >> 8 == maps.OAM):
+            oam_bug.step(self)
+        self.clock.left -= 4
+
+    @typed
+    def read_step(self, address: u16) -> u8:
+        """One M-cycle: read a byte of data, while the address unit counts its address up or down."""
+        page = self.host.read_map[address >> 8]
+        if page:
+            self.clock.left -= 4
+            return page[address & 0xFF]
+        if address >= 0xFF80:
+            self.clock.left -= 4
+            return self.hram[address & 0x7F]
+        value = memory.read_slow_step(self, address)
+        self.clock.left -= 4
+        return value
 
     @typed
     def pending(self) -> u8:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from tracklayer.lang import ask, typed, u8, u16
 
-from . import dma, mappers, ppu
+from . import dma, mappers, oam_bug, ppu
 from .host import DIRTY, REGIONS
 from .maps import CART_RAM, ECHO, OAM, SLOW_WRITE, VRAM, WRAM, remap_page, watched_page
 from .registers import Machine, read_io, write_io
@@ -49,6 +49,14 @@ def read_slow(gb: Machine, address: u16) -> u8:
     if address >= HRAM:
         return gb.hram[address & 0x7F]
     return read_io(gb, address)
+
+
+@typed(cold=True)
+def read_slow_step(gb: Machine, address: u16) -> u8:
+    """The same, where the address is counted up or down meanwhile."""
+    if address >> 8 == OAM:
+        oam_bug.read_step(gb)
+    return read_slow(gb, address)
 
 
 @typed(cold=True)
@@ -121,6 +129,7 @@ def read_oam(gb: Machine, address: u16) -> u8:
     """
     ppu.catch_up(gb)
     if gb.dma.running or gb.ppu.locks & ppu.OAM_READ:
+        oam_bug.read(gb)
         return 0xFF
     index = address & 0xFF
     if index < 160:
@@ -131,7 +140,7 @@ def read_oam(gb: Machine, address: u16) -> u8:
 @typed
 def write_oam(gb: Machine, address: u16, value: u8) -> None:
     """FE00-FEFF. Behind OAM there is nothing to write to."""
-    ppu.catch_up(gb)
+    oam_bug.step(gb)
     index = address & 0xFF
     if index < 160 and not gb.dma.running and gb.ppu.locks & ppu.OAM_WRITE == 0:
         gb.oam[index] = value
