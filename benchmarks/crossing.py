@@ -19,7 +19,6 @@ import json
 import platform
 import shutil
 import subprocess
-import sys
 import sysconfig
 import tempfile
 import time
@@ -28,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from tracklayer.native.assembler import Assembler
-from tracklayer.native.operands import dword, eax, qword, rax, rbx, rdi, rsp, xmm0
+from tracklayer.native.operands import eax, qword, rax, rbx, rdi, rsp, xmm0
 
 TURNS = 1000
 """Calls into Python that one call into code makes."""
@@ -82,7 +81,7 @@ def our_function(row: Row) -> Callable[..., Any]:
                 a.addsd(xmm0, REGISTERS[f"xmm{len(row.kinds) - 1}"])
         case "O":
             a.mov(rax, rdi)
-            a.inc(dword[rax]) if sys.version_info >= (3, 12) else a.inc(qword[rax])
+            a.incref(rax)
         case _:
             a.mov(rax, a.argument(1))
     a.ret()
@@ -110,8 +109,7 @@ def our_loop(row: Row, callback: Callable[..., Any]) -> Callable[[], Any]:
                 a.mov(a.argument(i), a.object(value))
     a.call(made)
     if row.result == "O":
-        a.mov(rdi, rax)
-        a.call(a.c_function(ctypes.pythonapi.Py_DecRef))
+        a.decref(rax)
     a.dec(rbx)
     a.jnz("next")
     a.epilogue()

@@ -386,3 +386,67 @@ def test_references_are_equal_after_failures() -> None:
     run(2000)
     gc.collect()
     assert (sys.getrefcount(thing), sys.getrefcount(fail)) == before
+
+
+def test_integers_that_python_keeps_ready_are_the_same_objects_with_exact_counts() -> None:
+    """From -5 to 256 an int is one that CPython keeps, both ways; around them it is a new one."""
+    got: list[int] = []
+    a = Assembler("both_ways")
+    a.prologue(rbx)
+    a.mov(rbx, rdi)
+    a.call(a.callback(got.append, "void(x: i64)"))
+    a.mov(rax, rbx)
+    a.epilogue()
+    f = a.function("i64(x: i64)")
+    for value in [*range(-8, 262), 1 << 40, -(1 << 40)]:
+        assert f(value) == value == got[-1]
+        assert (got[-1] is f(value)) == (-5 <= value <= 256)
+    before = sys.getrefcount(7)
+    got.clear()
+    for _ in range(1000):
+        f(7)
+    got.clear()
+    assert abs(sys.getrefcount(7) - before) < 50
+
+
+def test_references_are_taken_and_given_back_by_two_methods() -> None:
+    class Thing:
+        pass
+
+    a = Assembler("hold")
+    a.mov(rax, rdi)
+    a.incref(rax)
+    a.ret()
+    hold = a.function("object(x: object)")
+    a = Assembler("drop")
+    a.prologue()
+    a.mov(rax, rdi)
+    a.decref(rax)
+    a.epilogue()
+    drop = a.function("void(x: object)")
+    thing = Thing()
+    before = sys.getrefcount(thing)
+    same = hold(thing)
+    assert same is thing
+    del same
+    after = sys.getrefcount(thing)
+    assert after == before
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
+    after = sys.getrefcount(thing)
+    assert after == before + 1
+    drop(thing)
+    after = sys.getrefcount(thing)
+    assert after == before
+    gone = weakref.ref(thing)
+    hold(None), hold(True), hold(1), hold("text")
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
+    address = id(thing)
+    del thing
+    assert gone() is not None
+    a = Assembler("drop_last")
+    a.prologue()
+    a.mov(rdi, address)
+    a.decref(rdi)
+    a.epilogue()
+    a.function("void()")()
+    assert gone() is None

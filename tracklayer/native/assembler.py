@@ -33,7 +33,7 @@ from types import BuiltinFunctionType
 from typing import Any
 
 from tracklayer.native import debug, runtime, unwind
-from tracklayer.native.calls import address_of
+from tracklayer.native.calls import address_of, python_api
 from tracklayer.native.forms import FormError, Options, encode
 from tracklayer.native.memory import Block, CodeMemory, code_memory
 from tracklayer.native.operands import (
@@ -435,6 +435,31 @@ class Assembler:
         self._keep.append(made.keep)
         self._uses += [function, made.explainer]
         return CallbackSymbol(getattr(function, "__name__", "callback"), made.address, None, False, made.unchecked)
+
+    def incref(self, register: Register) -> None:
+        """Take a reference to the Python object in a register. R11 and the flags are lost."""
+        if sys.version_info < (3, 12):
+            self.inc(qword[register])
+            return
+        immortal = self.forward()
+        self.mov(r11d, dword[register])
+        self.inc(r11d)
+        self.jz(immortal)
+        self.mov(dword[register], r11d)
+        self.label(immortal)
+
+    def decref(self, register: Register) -> None:
+        """Give back a reference to the Python object in a register. All that a call loses is lost."""
+        done = self.forward()
+        if sys.version_info >= (3, 12):
+            self.cmp(dword[register], 0)
+            self.jl(done)  # immortal
+        self.dec(qword[register])
+        self.jnz(done)
+        if register != self.argument(0):
+            self.mov(self.argument(0), register)
+        self.call(Symbol("_Py_Dealloc", python_api()["_Py_Dealloc"]))
+        self.label(done)
 
     # ---------------------------------------------------------------------------------------------------- frames
 
