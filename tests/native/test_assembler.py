@@ -193,7 +193,7 @@ def test_errors_come_from_the_line_that_caused_them() -> None:
 def test_no_method_hides_an_instruction() -> None:
     from tracklayer.native.forms import forms
 
-    assert not set(forms()) & {name for name in vars(Assembler) if not name.startswith("_")}
+    assert not set(forms()) & {name for name in dir(Assembler) if not name.startswith("_")}
 
 
 def test_labels_that_are_missing_or_placed_twice() -> None:

@@ -5,9 +5,10 @@ For:       memory that holds code, a loader for LLVM's objects, an assembler, bu
 Not for:   deciding what the code does. This room knows no guest, no emulator and no compiler.
 Invariant: importing it imports none of its tools: each is loaded when it is first asked for.
 
-Where to look: memory.py (code memory), loader.py (objects), calls.py (builtins and their lifetimes), assembler.py with
-operands.py and forms.py (x86-64), functions.py (signatures and conversions), runtime.py (stack depth, Ctrl-C),
-unwind.py and debug.py (unwinders, debuggers, profilers). docs/crossing.md says how it works and what is promised.
+Where to look: memory.py (code memory), loader.py (objects), calls.py (builtins and their lifetimes), source.py with
+assembler.py, operands.py and forms.py (x86-64) and with arm64.py, arm64_operands.py and mc.py (arm64), functions.py
+(signatures and conversions), runtime.py (stack depth, Ctrl-C), unwind.py and debug.py (unwinders, debuggers,
+profilers). docs/crossing.md says how it works and what is promised.
 """
 
 from __future__ import annotations
@@ -16,22 +17,29 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tracklayer.native.assembler import Assembler, AssemblyError, Code, Distance
+    from tracklayer.native.arm64 import Arm64Assembler
+    from tracklayer.native.assembler import Assembler
     from tracklayer.native.calls import builtin, python_api
     from tracklayer.native.functions import SignatureError, callback, native_function
     from tracklayer.native.loader import LoadedObject, ObjectError, load, parse
+    from tracklayer.native.mc import NoAssembler
     from tracklayer.native.memory import Block, CodeMemory, CodeMemoryFull, ExecutableMemoryDenied, code_memory
+    from tracklayer.native.source import AssemblyError, Code, Distance
 
 _HOMES = {
-    "assembler": ("Assembler", "AssemblyError", "Code", "Distance"),
+    "arm64": ("Arm64Assembler",),
+    "assembler": ("Assembler",),
     "calls": ("builtin", "python_api"),
     "functions": ("SignatureError", "callback", "native_function"),
     "loader": ("LoadedObject", "ObjectError", "load", "parse"),
+    "mc": ("NoAssembler",),
     "memory": ("Block", "CodeMemory", "CodeMemoryFull", "ExecutableMemoryDenied", "code_memory"),
+    "source": ("AssemblyError", "Code", "Distance"),
 }
 _WHERE = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Arm64Assembler",
     "Assembler",
     "AssemblyError",
     "Block",
@@ -41,6 +49,7 @@ __all__ = [
     "Distance",
     "ExecutableMemoryDenied",
     "LoadedObject",
+    "NoAssembler",
     "ObjectError",
     "SignatureError",
     "builtin",
