@@ -130,6 +130,10 @@ def test_gbmicrotest_memory(tmp_path: Path, bytes_: tuple[int, int, int], verdic
     assert words in found.reason
 
 
+def test_gbmicrotest_without_a_verdict_of_its_own_is_unjudged(tmp_path: Path) -> None:
+    assert judged(tmp_path, cartridge(LOOP), MICRO).verdict == "unjudged"
+
+
 def gambatte(expected: dict[str, str]) -> dict[str, Any]:
     return {"how": "gambatte-name", "expected": expected, "frames": 3, "glyphs": "glyphs.json"}
 
@@ -203,6 +207,19 @@ def test_a_picture_of_another_size_is_a_failure_in_words(tmp_path: Path) -> None
     assert "wide.png is 256x144, the screen 160x144" in found.reason
 
 
+def test_a_picture_of_a_window_is_compared_by_what_is_drawn(tmp_path: Path) -> None:
+    # LCD off; the boot ROM's sign goes; a tile with one row of colour 3 somewhere; LCD on.
+    code = bytes.fromhex("af e040 ea1099 210082 3eff 22 22 212198 3e20 77 3ee4 e047 3e91 e040 18fe")
+    window = numpy.full((320, 330, 3), 255, numpy.uint8)
+    window[40:42, 30:46] = (0, 0, 200)
+    save_png(window, tmp_path / "window.png")
+    how = {"how": "screenshot", "frames": 4, "reference": "window.png"}
+    assert judged(tmp_path, cartridge(code), how).verdict == "pass"
+    window[40, 30] = 255
+    save_png(window, tmp_path / "window.png")
+    assert "window.png is 330x320" in judged(tmp_path, cartridge(code), how).reason
+
+
 def test_screen_colour(tmp_path: Path) -> None:
     words = "whole screen green (white on dmg); red or blue is a failure"
     how = {"how": "screen-colour", "what": words, "frames": 3}
@@ -210,6 +227,18 @@ def test_screen_colour(tmp_path: Path) -> None:
     assert judged(tmp_path, cartridge(white), how).verdict == "pass"
     assert judged(tmp_path, cartridge(BLACK), how).reason == "not all white: 23040 pixels of shade 3"
     assert judged(tmp_path, cartridge(white), {**how, "what": "something pretty"}).verdict == "unjudged"
+
+
+@pytest.mark.parametrize(
+    ("colour", "reason"),
+    [("e003", ""), ("1f00", "not green: red 255, green 0, blue 0"), ("007c", "not green: red 0, green 0, blue 255")],
+)
+def test_screen_colour_of_a_color(tmp_path: Path, colour: str, reason: str) -> None:
+    image = bytearray(cartridge(bytes.fromhex(f"3e80 e068 3e{colour[:2]} e069 3e{colour[2:]} e069 18fe")))
+    image[0x143] = 0x80
+    words = "whole screen green (white on dmg); red or blue is a failure"
+    how = {"how": "screen-colour", "what": words, "frames": 3}
+    assert judged(tmp_path, bytes(image), how, model="cgb").reason == reason
 
 
 def test_vectors_and_nothing(tmp_path: Path) -> None:
@@ -234,7 +263,7 @@ def manifest(tmp_path: Path) -> Path:
     how = {"how": "serial-text", "contains": "Passed", "fail_contains": "Failed", "seconds": 0.2}
     base = {"system": "gb", "model": ["dmg"], "suite": "one", "pass": how}
     entries = [
-        {**base, "path": "good.gb", "model": ["dmg", "agb"]},
+        {**base, "path": "good.gb", "model": ["dmg", "sgb2"]},
         {**base, "path": "bad.gb", "suite": "two"},
         {**base, "path": "missing.gb"},
         {**base, "path": "text.gb"},
@@ -255,7 +284,7 @@ def test_every_program_gets_a_verdict(command: Command, manifest: Path, jobs: in
     results = parsed(result)["results"]
     assert [(entry["path"], entry["model"], entry["verdict"]) for entry in results] == [
         ("good.gb", "dmg", "pass"),
-        ("good.gb", "agb", "unjudged"),
+        ("good.gb", "sgb2", "unjudged"),
         ("bad.gb", "dmg", "fail"),
         ("missing.gb", "dmg", "fail"),
         ("text.gb", "dmg", "fail"),
@@ -269,7 +298,7 @@ def test_every_program_gets_a_verdict(command: Command, manifest: Path, jobs: in
         assert entry["engine"] == "reference"
         assert (entry["reason"] == "") == (entry["verdict"] == "pass")
     reasons = [entry["reason"] for entry in results]
-    assert "model agb not built yet" in reasons
+    assert "model sgb2 not built yet" in reasons
     assert "system gba not built yet" in reasons
     assert any("No such file" in reason for reason in reasons)
     assert any("text file" in reason for reason in reasons)

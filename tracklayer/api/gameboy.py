@@ -144,8 +144,8 @@ class GameBoy(Plugs):
 
     rom:           the image's bytes, a path, `file.zip::member`, or "demo".
     engine:        "translated", "interpreter" or "reference". All give the same results; the last one is slow.
-    model:         "dmg", "mgb", "cgb", or "cgb-c", "cgb-d", "cgb-e" for a revision of that. A cartridge that does not
-                   know the Color makes "cgb-compat" of these.
+    model:         "dmg", "mgb", "cgb" or "agb"; "dmg-0", "cgb-0", "cgb-b" to "cgb-e" for a revision. A cartridge that
+                   does not know the Color makes "cgb-compat" of these.
     cartridge_ram: bytes of RAM in the cartridge, where the header is not to decide.
     save:          the battery save: "auto" for the file beside the ROM with the ending .sav, or a path. It is read now
                    if it is there, and written by `close()`, at the end of a `with`, when an exception leaves a run,

@@ -24,7 +24,7 @@ from .workers import spread
 if TYPE_CHECKING:
     from .ways import Verdict
 
-BUILT = {"gb": ("dmg", "mgb", "cgb", "cgb-compat", "sm83")}
+BUILT = {"gb": ("dmg", "mgb", "cgb", "cgb0", "cgb-compat", "agb", "sm83")}
 """Models by system that there is a console for; sm83 is the bare processor."""
 
 

@@ -59,11 +59,15 @@ def model_of(task: Task) -> str:
     """The model to run a program on: for a Game Boy Color, the revision that its result was taken from."""
     if not task.model.startswith("cgb"):
         return task.model
+    if task.model == "cgb0":
+        return "cgb-0"
     name = task.path.rsplit("/", 1)[-1]
     revisions = re.search("(?:cgb|ncm)([0-9A-E]+)", name)
-    if task.suite in ("gambatte", "mealybug-tearoom") or (revisions and "E" not in revisions[1]):
+    if task.suite in ("gambatte", "mealybug-tearoom"):
         return "cgb-c"
-    return "cgb-e"
+    if name.partition(".")[0].endswith("-A"):
+        return "agb"
+    return f"cgb-{revisions[1][-1].lower()}" if revisions else "cgb-e"
 
 
 def by_serial_text(program: Program) -> Verdict:
@@ -146,7 +150,11 @@ def by_gbmicrotest_memory(program: Program) -> Verdict:
         return PASS
     if verdict == int(how["fail"], 16):
         return Verdict("fail", f"got {got:02X}, expected {expected:02X}")
-    return Verdict("fail", f"no verdict after {program.limit}: {int(how['verdict'], 16):04X} holds {verdict:02X}")
+    where = int(how["verdict"], 16)
+    image = program.library.read(program.task.path)
+    if bytes((0xE0, where & 0xFF)) not in image and bytes((0xEA, where & 0xFF, where >> 8)) not in image:
+        return Verdict("unjudged", f"the program has no instruction that would write its verdict to {where:04X}")
+    return Verdict("fail", f"no verdict after {program.limit}: {where:04X} holds {verdict:02X}")
 
 
 def by_gambatte_name(program: Program) -> Verdict:
@@ -203,6 +211,8 @@ def compare(screen: NDArray[numpy.uint8], pictures: dict[str, NDArray[numpy.uint
     best = (screen.size, "")
     for name, picture in pictures.items():
         if picture.shape != screen.shape:
+            if shows_the_same(screen, picture):
+                return ""
             return f"{name} is {picture.shape[1]}x{picture.shape[0]}, the screen {screen.shape[1]}x{screen.shape[0]}"
         if corresponds(screen, picture):
             return ""
@@ -213,6 +223,28 @@ def compare(screen: NDArray[numpy.uint8], pictures: dict[str, NDArray[numpy.uint
         where = f"first at x={x}, y={y}" if len(wrong) < screen.size // 3 else "everywhere"
         best = min(best, (len(wrong), f"{len(wrong):,} pixels differ from {name}, {where}"))
     return best[1]
+
+
+def shows_the_same(screen: NDArray[numpy.uint8], picture: NDArray[numpy.uint8]) -> bool:
+    """Whether a picture cut from an emulator's window shows the same, twice as large or more.
+
+    Only what differs from the top left corner's colour counts, and each colour stands for one of ours.
+    """
+    ours, theirs = trimmed(screen), trimmed(picture)
+    scale = theirs.shape[0] // max(1, ours.shape[0])
+    if not 1 < scale < 10 or ours.size == 0:
+        return False
+    larger = ours.repeat(scale, axis=0).repeat(scale, axis=1)
+    return larger.shape == theirs.shape and one_to_one(larger, theirs)
+
+
+def trimmed(picture: NDArray[numpy.uint8]) -> NDArray[numpy.uint8]:
+    """A picture without the sides that are all of its top left corner's colour."""
+    inked = (picture != picture[0, 0]).any(axis=2)
+    rows, columns = numpy.flatnonzero(inked.any(axis=1)), numpy.flatnonzero(inked.any(axis=0))
+    if not len(rows):
+        return picture[:0, :0]
+    return picture[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
 def corresponds(screen: NDArray[numpy.uint8], picture: NDArray[numpy.uint8]) -> bool:
@@ -226,6 +258,11 @@ def corresponds(screen: NDArray[numpy.uint8], picture: NDArray[numpy.uint8]) -> 
     grey = bool((picture == picture[:, :, :1]).all()) and not bool((screen == screen[:, :, :1]).all())
     if not foreign and not grey:
         return False
+    return one_to_one(screen, picture)
+
+
+def one_to_one(screen: NDArray[numpy.uint8], picture: NDArray[numpy.uint8]) -> bool:
+    """Whether each colour of one picture stands for one colour of the other, everywhere."""
     weights = numpy.array([1 << 16, 1 << 8, 1], numpy.uint64)
     ours, theirs = screen.astype(numpy.uint64) @ weights, picture.astype(numpy.uint64) @ weights
     pairs = len(numpy.unique(ours << numpy.uint64(24) | theirs))
@@ -238,10 +275,17 @@ WHOLE_SCREEN_GREEN = "whole screen green (white on dmg); red or blue is a failur
 def by_screen_colour(program: Program) -> Verdict:
     """One colour all over the screen tells, when the time is over."""
     words = program.task.how.get("what", "")
-    if words != WHOLE_SCREEN_GREEN or program.task.model != "dmg":
+    if words != WHOLE_SCREEN_GREEN or program.task.model not in ("dmg", "cgb"):
         return Verdict("unjudged", f"no rule for these words on model {program.task.model}: {words}")
     console = program.start()
     console.run(cycles=program.cycles)
+    if program.task.model == "cgb":
+        red, green, blue = (int(channel) for channel in console.screen[0, 0])
+        if (console.screen != console.screen[0, 0]).any():
+            return Verdict("fail", "the screen has several colours")
+        if green > red and green > blue:
+            return PASS
+        return Verdict("fail", f"not green: red {red}, green {green}, blue {blue}")
     shades, counts = numpy.unique(console.shades, return_counts=True)
     if list(shades) == [0]:
         return PASS

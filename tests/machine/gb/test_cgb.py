@@ -50,11 +50,36 @@ def ran(code: bytes, engine: str = "reference", flag: int = 0x80, model: str = "
         ("cgb", 0x80, 0x11, "cgb"),
         ("cgb-c", 0xC0, 0x11, "cgb-c"),
         ("cgb", 0x00, 0x11, "cgb-compat"),
+        ("dmg-0", 0x00, 0x01, "dmg-0"),
+        ("cgb-0", 0xC0, 0x11, "cgb-0"),
+        ("cgb-b", 0xC0, 0x11, "cgb-b"),
+        ("agb", 0xC0, 0x11, "agb"),
+        ("agb", 0x00, 0x11, "cgb-compat"),
     ],
 )
 def test_a_cartridge_can_tell_the_model_from_a(model: str, flag: int, a: int, becomes: str) -> None:
     console = GameBoy(cartridge(b"", flag), engine="reference", model=model)
     assert (console.registers.a, console.model) == (a, becomes)
+
+
+@pytest.mark.parametrize(("model", "b"), [("cgb", 0x00), ("agb", 0x01)])
+@pytest.mark.parametrize("flag", [0x00, 0x80])
+def test_a_cartridge_can_tell_an_advance_from_b(model: str, b: int, flag: int) -> None:
+    console = GameBoy(cartridge(b"", flag), engine="reference", model=model)
+    assert console.registers.b == b
+    assert console.registers.f == (0x00 if model == "agb" else 0x80)
+
+
+@pytest.mark.parametrize(("model", "left"), [("cgb-b", [1, 0]), ("cgb-c", [1, 1])])
+def test_up_to_cgb_b_any_write_of_nrx4_clocks_a_length_that_was_disabled(model: str, left: list[int]) -> None:
+    for channel, base, writes in ((2, 0x16, 1), (3, 0x1B, 2), (4, 0x20, 1)):
+        code = b"\xaf\xe0\x26\xe0\x04" + put(0x26, 0x80)  # sound off, DIV cleared, sound on
+        code += put(0x1A, 0x80) if channel == 3 else put(base + 1, 0xF0)
+        code += put(base, 0xFF) + put(base + 3, 0x80)
+        code += bytes((0x01, 0x80, 0x01, 0x0B, 0x78, 0xB1, 0x20, 0xFB))  # 384 times around a loop of 7 M-cycles
+        code += keep(0x26, 0xC000) + put(base + 3, 0x00) * writes + keep(0x26, 0xC001)
+        console = ran(code, model=model, frames=4)
+        assert [console.memory[0xC000 + index] >> (channel - 1) & 1 for index in range(2)] == left, channel
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -78,6 +78,9 @@ def boot_color(gb: Any, cartridge: Cartridge, model: Model) -> None:
         gb.cpu.bc = title_sum(cartridge.header) << 8
         if gb.cpu.bc >> 8 in (0x43, 0x58):
             gb.cpu.hl = 0x991A
+        if model.incremented:
+            gb.cpu.bc = gb.cpu.bc + 0x100 & 0xFF00
+            unpack_f(gb.cpu, (gb.cpu.bc == 0) << 7 | (gb.cpu.bc & 0xF00 == 0) << 5)
 
 
 def title_sum(header: bytes) -> int:

@@ -29,7 +29,7 @@ class Color:
     functions: u1
     """1: the cartridge may use what that has more. 0: it is a plain one, and the console behaves nearly like a DMG."""
     revision: u8
-    """Of the chip: 0 for CPU CGB and so on to 5 for CPU CGB E."""
+    """Of the chip, as model.py counts."""
     vram_bank: u1
     wram_bank: u3
     """As written: 0 selects bank 1."""

@@ -24,7 +24,8 @@ class Model:
     divider:       the 16-bit divider, in T-cycles, when the cartridge's first opcode is about to be fetched.
     line, dot:     where the PPU is then.
     color:         a Game Boy Color. functions: its cartridge may use what it has more.
-    revision:      of a Game Boy Color's chip: 2 for CPU CGB C, 3 for D, 4 for E.
+    revision:      of a Game Boy Color's chip: 1 for CPU CGB and CGB B, 2 for C, 3 for D, 4 for E, 5 for an Advance's.
+    incremented:   an Advance: its boot ROM ends with INC B, by which cartridges know it.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Model:
     color: bool = False
     functions: bool = False
     revision: int = 0
+    incremented: bool = False
 
 
 DMG = Model("dmg", a=0x01, flags=0xB0, bc=0x0013, de=0x00D8, hl=0x014D, divider=0xABCC, line=153, dot=400)
@@ -47,14 +49,28 @@ DMG = Model("dmg", a=0x01, flags=0xB0, bc=0x0013, de=0x00D8, hl=0x014D, divider=
 MGB = replace(DMG, name="mgb", a=0xFF)
 """The Pocket. Proof: mooneye boot_regs-mgb, boot_div-dmgABCmgb."""
 
+DMG_0 = replace(DMG, name="dmg-0", flags=0x00, bc=0xFF13, de=0x00C1, hl=0x8403, divider=0x1830)
+"""The first Game Boys. Proof: mooneye boot_regs-dmg0, boot_div-dmg0. UNVERIFIED: where its PPU is; no test known."""
+
 CGB_C = Model(
     "cgb-c", a=0x11, flags=0x80, bc=0x0000, de=0xFF56, hl=0x000D, divider=0x1EA0, line=144, dot=64, color=True,
     functions=True, revision=2,
 )  # fmt: skip
+CGB_0 = replace(CGB_C, name="cgb-0", revision=1, divider=0x20AC)
+"""The first revision; its boot ROM takes longer. Proof: mooneye misc/boot_div-cgb0, with a plain cartridge.
+
+UNVERIFIED: that the other kind of cartridge begins as much later; and where the PPU is then.
+"""
+CGB_B = replace(CGB_C, name="cgb-b", revision=1)
 CGB_D = replace(CGB_C, name="cgb-d", revision=3)
 CGB_E = replace(CGB_C, name="cgb-e", revision=4)
 CGB = replace(CGB_E, name="cgb")
 """A Game Boy Color of the last revision."""
+AGB = replace(CGB_E, name="agb", flags=0x00, bc=0x0100, divider=0x1EA4, revision=5, incremented=True)
+"""A Game Boy Advance, as far as a Game Boy's cartridge sees it. Proof: mooneye misc/boot_regs-A, misc/boot_div-A.
+
+UNVERIFIED: in all else it is CPU CGB E here; SameSuite channel_1_freq_change_timing-A knows of a difference.
+"""
 
 PLAIN = Model(
     "cgb-compat", a=0x11, flags=0x80, bc=0x0000, de=0x0008, hl=0x007C, divider=0x2678, line=144, dot=64, color=True,
@@ -62,11 +78,14 @@ PLAIN = Model(
 )  # fmt: skip
 """A Game Boy Color with a plain cartridge. Proof: mooneye misc/boot_regs-cgb, misc/boot_div-cgbABCDE."""
 
-MODELS = {model.name: model for model in (DMG, MGB, CGB, CGB_C, CGB_D, CGB_E, PLAIN)}
+MODELS = {
+    model.name: model for model in (DMG_0, DMG, MGB, CGB, CGB_0, CGB_B, CGB_C, CGB_D, CGB_E, AGB, PLAIN)
+}  # fmt: skip
 
 
 def fitted(model: Model, color_cartridge: bool) -> Model:
     """The model as a cartridge finds it: one that does not know the Color finds it nearly a DMG."""
     if model.functions and not color_cartridge:
-        return replace(PLAIN, revision=model.revision)
+        divider = PLAIN.divider + model.divider - CGB.divider
+        return replace(PLAIN, divider=divider, revision=model.revision, incremented=model.incremented)
     return model

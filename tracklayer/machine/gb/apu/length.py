@@ -50,8 +50,10 @@ def refill(apu: Apu, channel: Any) -> None:
 def enable(apu: Apu, channel: Any, value: u8, now: u64) -> None:
     """NRx4's bit 6. Enabling a counter is a clock in itself where the sequencer's next step would not clock it.
 
-    Up to CGB B any write of NRx4 to a counter that was disabled is that clock.
-    Source: Pan Docs, "Obscure Behavior"; SameSuite channel_1_extra_length_clocking-cgb0B.
+    Up to CGB B any write of NRx4 to a counter that was disabled is that clock. There the wave channel goes on when its
+    counter comes to 0 in this way, and the next such write stops it.
+    Source: Pan Docs, "Obscure Behavior"; SameSuite channel_1_extra_length_clocking-cgb0B, channel_3_*-cgbB.
+    UNVERIFIED: on CPU CGB, before B, the wave channel does not wait for the next write; here it does.
     """
     length = apu.lengths[channel]
     if not length.enabled and apu.steps & 1 and length.left > 0 and (value & 0x40 or DMG < apu.revision <= CGB_B):
@@ -59,6 +61,8 @@ def enable(apu: Apu, channel: Any, value: u8, now: u64) -> None:
         if length.left == 0:
             if value & 0x80:
                 length.left = longest(channel) - 1
-            else:
+            elif channel != WAVE or apu.revision != CGB_B:
                 channels.stop(apu, channel, now)
+    elif channel == WAVE and apu.revision == CGB_B and length.left == 0 and not length.enabled and apu.steps & 1:
+        channels.stop(apu, channel, now)
     length.enabled = value & 0x40 != 0
