@@ -216,13 +216,16 @@ class GB:
 
     @typed(outline=True)
     def change_speed(self) -> None:
-        """The divider is cleared, the speed is the other one, and the CPU stands still for a while.
+        """The divider is cleared twice, the speed is the other one, and the CPU stands still for a while.
 
         UNVERIFIED: that the PPU goes on drawing as if nothing were; an interrupt while the CPU stands still.
         """
         if self.pending() == 0:
             self.cpu.pc = u16(self.cpu.pc + 1)
         self.cpu.stopped = 0
+        if divider.stops_early(self):
+            divider.clear(self)
+        self.clock.left -= speed.CLEAR
         ppu.catch_up(self)
         divider.clear(self)
         speed.change(self)

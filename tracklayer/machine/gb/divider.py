@@ -13,10 +13,16 @@ from tracklayer.lang import typed, u8, u64
 from tracklayer.machine.common.registers import Reg
 
 from . import apu, serial, timer
+from .color import Color
+
+CGB_E = 4
+"""Revision of a chip; `Color.revision`."""
 
 
 class Machine(apu.Machine, timer.Machine, serial.Machine, Protocol):
     """What the divider reaches of its machine."""
+
+    color: Color
 
 
 @typed
@@ -42,6 +48,17 @@ def clear(gb: Machine) -> None:
     gb.timer.origin = gb.clock.now()
     timer.divider_cleared(gb, was_high)
     serial.divider_cleared(gb, old_origin)
+
+
+@typed
+def stops_early(gb: Machine) -> bool:
+    """Whether the divider bit that TIMA watches is cleared with the STOP that changes the speed, not an M-cycle later.
+
+    The high bits are; on chips before revision E only the highest of the four that TIMA may watch.
+    Proof: age speed-switch/spsw-tima-cgbBC, -cgbE; gambatte speedchange/speedchange*_tima*.
+    """
+    rate = gb.timer.tac & 3
+    return rate == 0 or (rate != 1 and gb.color.revision >= CGB_E)
 
 
 REGISTERS = (

@@ -15,16 +15,21 @@ from typing import Protocol
 from tracklayer.lang import struct, typed, u1, u64
 from tracklayer.machine.common.clock import NEVER, Clock
 
-PAUSE = 0x20008
-"""T-cycles, of the new speed, that the CPU stands still for when the speed changes.
+CLEAR = 4
+"""T-cycles, of the old speed, from STOP until the divider is cleared and the speed changes."""
+PAUSE = 0x20004
+"""T-cycles, of the new speed, that the CPU stands still for then.
 
-Proof: age speed-switch/spsw-tima."""
+Proof: age speed-switch/spsw-tima; gambatte speedchange/speedchange_div_*."""
 
-EARLIER = 2
-"""An access happens at its M-cycle's end, but here it is done at the begin (console.py), and what the PPU does is 4
-dots late to match. In double speed an M-cycle is 2 dots long, so accesses come 2 dots earlier.
+LOST = 1
+"""The PPU falls back by so many dots, as the CPU sees it, each time the speed becomes normal again.
 
-Proof: gambatte m2int_m3stat/scx/*_ds_*, sprites/*_ds_*, vram_m3/*_ds_*."""
+An access happens at its M-cycle's end, but here it is done at the begin (console.py), and what the PPU does is 4 dots
+late to match. In double speed an M-cycle is 2 dots long, so accesses come 2 dots earlier: that is taken off when the
+speed is doubled, and given back afterwards. It hides in this, as the change of clocks itself takes time as well.
+
+Proof: gambatte speedchange/speedchange*_m3stat_*, lcd_offset/*."""
 
 
 @struct
@@ -74,6 +79,6 @@ def change(gb: Machine) -> None:
     here = dots(gb)
     gb.speed.time = gb.clock.now()
     gb.speed.double = 1 - gb.speed.double
-    gb.speed.dots = u64(here - EARLIER) if gb.speed.double else u64(here + EARLIER)
+    gb.speed.dots = here if gb.speed.double else u64(here - LOST)
     gb.speed.armed = 0
     gb.clock.limit = time_of(gb, u64(gb.speed.dots + left))

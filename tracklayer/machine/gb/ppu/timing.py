@@ -12,7 +12,7 @@ A line, in dots from its begin (the CPU's accesses come at multiples of 4):
     2     mode 2, or VBlank; LYC is compared with LY; OAM cannot be written either
     80    VRAM cannot be read; for 4 dots OAM can be written
     84    mode 3; VRAM and OAM are closed
-    253+  mode 0; one dot later its signal
+    253+  mode 0; one dot later its signal, and at double speed what the CPU sees
 """
 
 from __future__ import annotations
@@ -142,6 +142,7 @@ def advance(gb: Machine) -> None:
     elif phase == EARLY_SIGNAL:
         early_signal(gb)
     elif phase == HBLANK_SIGNAL:
+        open_memory(gb)
         gb.ppu.signals = SOURCE_HBLANK
         stat.update(gb)
         step_at(gb, LINE_BEGIN, DOTS_PER_LINE)
@@ -269,13 +270,20 @@ def draw_end(gb: Machine) -> None:
 
 @typed
 def hblank_begin(gb: Machine) -> None:
-    """Mode 3 is over."""
+    """Mode 3 is over. At double speed an access comes too early in the dot to see it; the signal does not.
+
+    Proof: gambatte sprites/space/*_m3stat_ds_*, oam_access/postread_scx5_ds_*, vram_m3/postread_scx5_ds_*.
+    """
+    if gb.speed.double == 0:
+        open_memory(gb)
+    step_at(gb, HBLANK_SIGNAL, u16(gb.ppu.mode3_end + 1))
+
+
+@typed
+def open_memory(gb: Machine) -> None:
+    """STAT shows mode 0, and the CPU may access everything."""
     gb.ppu.mode = HBLANK
     gb.ppu.locks = 0
-    if gb.ppu.signals:
-        step_at(gb, LINE_BEGIN, DOTS_PER_LINE)
-    else:
-        step_at(gb, HBLANK_SIGNAL, u16(gb.ppu.mode3_end + 1))
 
 
 @typed
