@@ -264,8 +264,8 @@ def test_one_console_in_two_threads_at_once_is_an_error(engine: str) -> None:
 def test_what_does_not_exist_is_refused_in_words() -> None:
     with pytest.raises(EngineError, match="no engine 'warp'"):
         GameBoy(cartridge(), engine="warp")
-    with pytest.raises(ModelError, match="model 'agb' is not built"):
-        GameBoy(cartridge(), engine="reference", model="agb")
+    with pytest.raises(ModelError, match="model 'n64' is not built"):
+        GameBoy(cartridge(), engine="reference", model="n64")
     with pytest.raises(RomError, match="cannot read"):
         GameBoy("/nowhere/at/all.gb", engine="reference")
 

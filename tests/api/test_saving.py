@@ -201,7 +201,7 @@ def test_a_state_of_another_version_is_taken_over_by_name() -> None:
 
 
 @pytest.mark.parametrize(
-    "rows", ["[]", "{", '[["cpu.a","u8",1,99999999]]', '[["cpu.a","u9",1,0]]', '[["cpu.a"]]', '[[1,2,3,4]]', "5"]
+    "rows", ["[]", "{", '[["cpu.a","u8",1,99999999]]', '[["cpu.a","u9",1,0]]', '[["cpu.a"]]', "[[1,2,3,4]]", "5"]
 )
 def test_a_wrong_table_of_fields_is_refused_or_harmless(rows: str) -> None:
     gb = counting()

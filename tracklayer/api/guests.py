@@ -26,7 +26,18 @@ from ..translate.structs import ABSOLUTE, BRANCHES, BYTE, FALLS, LEAVES, NO_OPER
 class Sm83Guest(Guest):
     """An SM83 whose context is its own bus. Handlers 0 to 255 are the opcodes, 256 to 511 those behind CB."""
 
-    pinned = ("clock.left", "cpu.pc", "cpu.a", "cpu.fz", "cpu.fh", "cpu.fc", "cpu.bc", "cpu.de", "cpu.hl", "cpu.sp")
+    pinned = (
+        "clock.left",
+        "cpu.pc",
+        "cpu.a",
+        "cpu.fz",
+        "clock.instructions",
+        "cpu.fc",
+        "cpu.bc",
+        "cpu.de",
+        "cpu.hl",
+        "cpu.sp",
+    )
     cached = ("cpu.fn",)
     volatile = ("cpu.fz", "cpu.fn", "cpu.fh", "cpu.fc")
     opcodes = 256

@@ -77,6 +77,16 @@ class Bench:
         self.note(WRITE, address, value)
 
     @typed
+    def read_pair(self, address: u16) -> u16:
+        low = self.read_step(address)
+        return self.read(u16(address + 1)) << 8 | low
+
+    @typed
+    def write_pair(self, address: u16, value: u16) -> None:
+        self.write(u16(address + 1), value >> 8)
+        self.write(address, value & 0xFF)
+
+    @typed
     def fetch(self, address: u16) -> u8:
         value = self.ram[address]
         self.note(FETCH, address, value)

@@ -44,10 +44,6 @@ class EngineHost:
     """Writes all registers to the context, and returns to whoever entered."""
     lookup: Ptr[u8]
     """Finds or makes the translated block at PC, and enters it."""
-    slots: Ptr[Ptr[u8]]
-    """The code of each block in the cache that consoles share, or what makes it."""
-    own_slots: Ptr[Ptr[u8]]
-    """The same for blocks made from this console's own memory."""
     generation: u64
     """The machine adds 1 whenever code may stand at other addresses than before."""
     jumps: Array[Jump] = array(JUMPS)

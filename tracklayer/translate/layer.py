@@ -3,9 +3,9 @@ rest.
 
 For:       `lookup` and `make`, the handlers that enter translated code; `drop`, when code was written over.
 Not for:   what a stencil does (stencils.py), where caches come from (translator.py).
-Invariant: a block's slot leads to its code, to `short` (the interpreter runs it) or to `make`, never elsewhere. Dropped
-           code is unreachable from the moment that its slot leads to `make` again: translated code keeps no address of
-           other blocks, only numbers of slots.
+Invariant: a block's slot holds its code, `short` (the interpreter runs it) or `make`, never anything else, and its cell
+           jumps there. Dropped code is unreachable from the moment that its cell leads to `make` again: to other blocks
+           code that may be dropped is known by its cell only. Code of a shared cache is never dropped.
 
 A block begins at any address that control reaches, and ends behind an instruction that never falls through, before a
 hook, at the end of a window (addresses whose mapping may change apart from their neighbours'), after MOST
@@ -41,9 +41,11 @@ from .structs import (
     ABSOLUTE,
     BUDGET,
     BYTE,
+    CELL,
     CONTINUE,
     COUNT,
     EDGES,
+    EXIT,
     FALLS,
     HEAD,
     HERE,
@@ -57,8 +59,7 @@ from .structs import (
     OPERAND,
     RELATIVE,
     ROOM,
-    SLOT,
-    SLOTS,
+    SPENT,
     STUB,
     TARGET,
     THRASH,
@@ -199,15 +200,40 @@ def number_at(cache: Ptr[Cache], offset: u64) -> u32:
     found = cache[0].places[offset]
     if found == 0 and cache[0].count < cache[0].capacity:
         found = cache[0].count
+        add_cell(cache, found, cache[0].slots[found])
         cache[0].count += 1
         cache[0].places[offset] = found
     return found
+
+
+@typed
+def add_cell(cache: Ptr[Cache], number: u32, target: u64) -> None:
+    """A cell for a number, from the end of the room for blocks, which has some."""
+    cache[0].limit = u64(cache[0].limit - CELL)
+    cache[0].cells[number] = cache[0].limit
+    lead(cache, number, target)
+
+
+@typed(outline=True)
+def lead(cache: Ptr[Cache], number: u32, target: u64) -> None:
+    """Have a block's slot and cell lead to other code. Others may jump through the cell meanwhile, to either."""
+    cell = cache[0].cells[number]
+    publish(pointer_at(u64(address_of(cache[0].slots) + 8 * number), u64), target)
+    publish(pointer_at(u64(cell + cache[0].delta), u64), u64(0xE9 | u32(target - cell - 5) << 8))  # JMP rel32
 
 
 @typed(outline=True)
 def find_or_lay(context: Any, guest: Any, cache: Ptr[Cache], offset: u64, pc: u16) -> u64:
     """The code of a block: what its slot leads to, or newly laid. 0 where there is no room."""
     it = translator(context, guest)
+    if u64(cache[0].limit - cache[0].next) < ROOM:
+        if cache[0].spare == 0:
+            cache[0].wants_room = 1
+            return 0
+        cache[0].next = cache[0].spare
+        cache[0].limit = u64(cache[0].spare + cache[0].spare_size)
+        cache[0].spare = 0
+        add_cell(cache, 0, it.lookup)
     number = number_at(cache, offset)
     if number == 0:
         if cache[0].own == 0:
@@ -217,13 +243,6 @@ def find_or_lay(context: Any, guest: Any, cache: Ptr[Cache], offset: u64, pc: u1
     found = cache[0].slots[number]
     if found != it.make:
         return found
-    if u64(cache[0].limit - cache[0].next) < ROOM:
-        if cache[0].spare == 0:
-            cache[0].wants_room = 1
-            return 0
-        cache[0].next = cache[0].spare
-        cache[0].limit = u64(cache[0].spare + cache[0].spare_size)
-        cache[0].spare = 0
     return lay(context, guest, cache, offset, pc, number)
 
 
@@ -282,7 +301,7 @@ def lay(context: Any, guest: Any, cache: Ptr[Cache], offset: u64, pc: u16, numbe
             cache[0].first[number] = pc
             cache[0].last[number] = u16(pc + guest.longest - 1)
             guest.watch(context, pc, pc)
-        publish(pointer_at(u64(address_of(cache[0].slots) + 8 * number), u64), it.short)
+        lead(cache, number, it.short)
         return it.short
     start = cache[0].next
     size = leave_out(context, guest, it, count)
@@ -290,30 +309,34 @@ def lay(context: Any, guest: Any, cache: Ptr[Cache], offset: u64, pc: u16, numbe
         size = u32(size + stencils[guest.handlers + ON].size)
     stubs = u64(start + size + 8)  # copying goes by eight bytes, and may reach into what follows
     it.fill[BUDGET] = budget
-    it.fill[SLOTS] = cache[0].slots_field
     here = put(it, u16(guest.handlers + HEAD), cache, start)
     position: u16 = pc
     done: u6 = 0
+    cycles = 0
     while done < count:
         index = it.opcodes[done]
         fill_operand(context, guest, it, stencils[index], position)
         behind = u16(position + stencils[index].length)
         it.fill[NEXT] = behind
         it.fill[COUNT] = done + 1
+        it.fill[SPENT] = cycles + stencils[index].cycles
         it.fill[INTERPRET] = stubs
         if stencils[index].has_target:
-            it.fill[SLOT] = slot_of(context, guest, cache, offset, pc, u16(it.fill[TARGET]))
+            it.fill[EXIT] = exit_of(context, guest, cache, offset, pc, start, u16(it.fill[TARGET]))
         here = put(it, index, cache, here)
         if stencils[index].has_stub:
             it.fill[COUNT] = done
+            it.fill[SPENT] = cycles
             it.fill[HERE] = position
             stubs = put(it, u16(guest.handlers + STUB), cache, stubs)
         position = behind
+        cycles = u32(cycles + stencils[index].cycles)
         done = u6(done + 1)
     if flow != LEAVES:
         it.fill[COUNT] = count
+        it.fill[SPENT] = cycles
         it.fill[HERE] = at
-        it.fill[SLOT] = slot_of(context, guest, cache, offset, pc, at)
+        it.fill[EXIT] = exit_of(context, guest, cache, offset, pc, start, at)
         put(it, u16(guest.handlers + ON), cache, here)
     cache[0].next = u64((stubs + 15) & ~15)
     cache[0].first[number] = pc
@@ -322,7 +345,7 @@ def lay(context: Any, guest: Any, cache: Ptr[Cache], offset: u64, pc: u16, numbe
     cache[0].instructions += count
     if cache[0].own:
         guest.watch(context, pc, u16(at - 1))
-    publish(pointer_at(u64(address_of(cache[0].slots) + 8 * number), u64), start)
+    lead(cache, number, start)
     return start
 
 
@@ -373,16 +396,23 @@ def fill_operand(context: Any, guest: Any, it: Translator, stencil: Stencil, pos
 
 
 @typed
-def slot_of(context: Any, guest: Any, cache: Ptr[Cache], offset: u64, pc: u16, target: u16) -> u64:
-    """The slot that leads to `target` from the block at `pc`: 0, `lookup`, where the way there may change.
+def exit_of(context: Any, guest: Any, cache: Ptr[Cache], offset: u64, pc: u16, start: u64, target: u16) -> u64:
+    """Where the block at `pc` goes on its way to `target`: to the cell of `lookup` where the way may change.
 
-    A target beyond the cache's memory (a device behind RAM, say) has no number.
+    Straight to its own beginning, and to blocks of a shared cache, which are never dropped; else to the block's cell. A
+    target beyond the cache's memory (a device behind RAM, say) has no number.
     """
-    slot: u64 = 0
+    if target == pc:
+        return start
+    number: u32 = 0
     place = u64(offset + target - pc)
     if guest.window(target) == guest.window(pc) and place < cache[0].size:
-        slot = number_at(cache, place)
-    return slot
+        number = number_at(cache, place)
+        it = translator(context, guest)
+        found = cache[0].slots[number]
+        if cache[0].own == 0 and number != 0 and found != it.make and found != it.short:
+            return found
+    return cache[0].cells[number]
 
 
 @typed(outline=True)
@@ -429,13 +459,13 @@ def drop(context: Any, guest: Any) -> None:
     while number < cache[0].count:
         first, last = cache[0].first[number], cache[0].last[number]
         if lines > MOST_LINES:
-            cache[0].slots[number] = it.make
+            lead(cache, number, it.make)
             first = 0xFFFF
         line: u8 = 0
         while line < lines and line < MOST_LINES:
             written = guest.written_line(context, line)
             if first <= (written | 15) and last >= (written & 0xFFF0):
-                cache[0].slots[number] = it.make
+                lead(cache, number, it.make)
             line = u8(line + 1)
         number = u32(number + 1)
     line = 0

@@ -2,15 +2,18 @@
 
 For:       the program that LLVM compiles the stencils from.
 Not for:   the tables that the layer reads (tables.py), laying them (layer.py).
-Invariant: a stencil leaves by one of its holes only: to the next instruction, by a slot to another block, to `lookup`
-           with
-           the target in PC, to `dispatch`, or, before it has changed anything, to the interpreter.
+Invariant: a stencil leaves by one of its holes only: to the next instruction, to another block with its address in PC,
+           through the jump cache or to `lookup` with the target in PC, to `dispatch`, or, before it has changed
+           anything, to the interpreter.
 
 A stencil handles only accesses to plain memory. At the first call of an outlined function it leaves, with the
 registers as they
 were when the instruction began, to a stub that has the interpreter run the instruction: what was written to plain
 memory until then
 is written again with the same values.
+
+Time is taken off where a block is left, not at each instruction: a stencil hands `left` on as it got it, and whoever
+leaves takes off what all instructions of the block took so far (`hole.spent`).
 """
 
 from __future__ import annotations
@@ -22,9 +25,9 @@ from ..compiler.intrinsics import CONTROL, transfer
 from ..compiler.program import Program
 from ..compiler.state import State
 from ..compiler.statements import Walker
-from ..compiler.values import Int, Known, Pointer, Value, known_int, same
+from ..compiler.values import Int, Known, Value, known_int, same
 from ..isa.engine import JUMPS
-from ..lang import PtrType, go, typed, u8, u64
+from ..lang import go, typed, u64
 from .guest import Guest
 from .interpreter import convention_of
 from .structs import ABSOLUTE, BYTE, FALLS, NO_OPERAND, RELATIVE, WORD
@@ -49,16 +52,10 @@ def leave(context: Any, name: str) -> None:
 
 
 @typed
-def exit_to_slot(context: Any, guest: Any) -> None:
-    """To another block of the same cache: through its slot."""
+def exit_to_block(context: Any, guest: Any) -> None:
+    """To the block at PC, whose address is known while laying."""
     guest.clock(context).instructions += hole("hole.count")
-    slots = hole_pointer(context, "hole.slots")
-    go(slots[hole("hole.slot")])
-
-
-def hole_pointer(context: Any, name: str) -> Any:
-    """While compiling: the pointer that the context holds at the offset in a hole."""
-    raise TypeError("hole_pointer() exists only while stencils are compiled")
+    leave(context, "hole.exit")
 
 
 @typed
@@ -73,7 +70,7 @@ def stencil(context: Any, guest: Any, index: Any, ends: Any) -> None:
         else:
             leave(context, "hole.continue")
     elif where == "target":
-        exit_to_slot(context, guest)
+        exit_to_block(context, guest)
     else:
         guest.clock(context).instructions += hole("hole.count")
         jump(context, guest)
@@ -105,6 +102,7 @@ def head(context: Any, guest: Any) -> None:
 def stub(context: Any, guest: Any) -> None:
     """Have the interpreter run the instruction at `hole.here`."""
     guest.clock(context).instructions += hole("hole.count")
+    guest.clock(context).left -= hole("hole.spent")
     set_pc(context, guest)
     go(guest.engine(context).again)
 
@@ -112,8 +110,9 @@ def stub(context: Any, guest: Any) -> None:
 @typed
 def on(context: Any, guest: Any) -> None:
     """The end of a block whose last instruction falls through: to the block behind it."""
+    guest.clock(context).left -= hole("hole.spent")
     set_pc(context, guest)
-    exit_to_slot(context, guest)
+    exit_to_block(context, guest)
 
 
 def set_pc(context: Any, guest: Any) -> None:
@@ -150,6 +149,7 @@ class StencilCompiler:
         self.guest = guest
         convention = convention_of(guest)
         self.pc = next(field for field in convention.pinned if field.path == guest.pc)
+        self.left = next(field for field in convention.pinned if field.path == guest.left)
         self.pinned = convention.pinned
         self.volatile = [
             field for path in guest.volatile for field in convention.by_offset.values() if field.path == path
@@ -157,11 +157,12 @@ class StencilCompiler:
         self.uses: dict[int, Use] = {}
         self.use = Use()
         self.bare = False
+        self.cycles = 0
         self.entry: dict[int, Value] = {}
         self.program = Program(
             convention,
-            {**CONTROL, went: self._went, hole: self._hole, leave: self._leave, hole_pointer: self._hole_pointer,
-             set_pc: self._set_pc, operand_hole: self._operand_hole},
+            {**CONTROL, went: self._went, hole: self._hole, leave: self._leave, set_pc: self._set_pc,
+             operand_hole: self._operand_hole},
         )  # fmt: skip
         self.program.leaves = self._cold
         for name, (_, below) in HOLES.items():
@@ -169,7 +170,7 @@ class StencilCompiler:
                 reference = self.program.module.metadata_node(f"!{{i64 0, i64 {below}}}")
                 self.program.declare(f"@{name} = external hidden global i8, !absolute_symbol {reference}")
         parameters = convention.signature
-        for name in ("hole.continue", "hole.interpret"):
+        for name in ("hole.continue", "hole.exit", "hole.interpret"):
             self.program.declare(f"declare hidden preserve_nonecc void @{name}({parameters})")
 
     def build(self) -> Program:
@@ -179,6 +180,7 @@ class StencilCompiler:
             if described is None:
                 continue
             self.use = Use()
+            self.cycles = described.cycles
             self._compile(f"op.{index}", index, described.ends)
             self.use.reads = self._reads()
             self.uses[index] = self.use
@@ -188,13 +190,14 @@ class StencilCompiler:
                     self.bare = True
                     self._compile(f"bare.{index}", index, False)
                     self.bare = False
+        self.cycles = 0
         for function in (head, stub, on):
-            self.program.handler(function.__name__, function, {"guest": self.guest}, attributes="optsize")
+            self.program.handler(function.__name__, function, {"guest": self.guest})
         return self.program
 
     def _compile(self, name: str, index: int, ends: bool) -> None:
         known = {"guest": self.guest, "index": index, "ends": ends}
-        self.program.handler(name, stencil, known, split=self.guest.pc, prepare=self._begin, attributes="optsize")
+        self.program.handler(name, stencil, known, split=self.guest.pc, prepare=self._begin)
 
     def _reads(self) -> int:
         """Which volatile fields the handler that was compiled last reads, by bit: those it does more with than hand
@@ -216,51 +219,43 @@ class StencilCompiler:
                 found |= 1 << bit
         return found
 
-    def _value(self, walker: Walker, name: str) -> Int:
+    def _value(self, name: str) -> Int:
         below = HOLES[name][1]
-        local = f"%{name}"
-        first = walker.text.locals
-        text = f"  {local} = ptrtoint ptr @{name} to i64"
-        if text not in first:
-            first.append(text)
-            first.append(f"  {local}.32 = trunc i64 {local} to i32")
-        if name in ("hole.count", "hole.slot", "hole.slots"):
-            return Int(local, 64, 0, below - 1)
-        return Int(f"{local}.32", 32, 0, below - 1)
+        width = 64 if name == "hole.count" else 32
+        return Int(f"ptrtoint (ptr @{name} to i{width})", width, 0, below - 1)
 
     def _begin(self, walker: Walker, state: State) -> None:
-        state.fields[self.pc.offset] = self._value(walker, "hole.next")
+        state.fields[self.pc.offset] = self._value("hole.next")
         walker.entry_fields = dict(state.fields)
         self.entry = walker.entry_fields
+        left, spent = self.entry[self.left.offset], self._value("hole.spent")
+        exact = walker.arith.binary(state.block, "-", left, spent, 0)
+        exact = walker.arith.binary(state.block, "+", exact, Known(self.cycles), 0)
+        state.fields[self.left.offset] = walker.arith.narrow(state.block, exact, self.left.kind)
 
     def _went(self, walker: Walker, state: State, context: Value, guest: Value) -> Value:
         value = state.fields[self.pc.offset]
-        if isinstance(value, Int) and value.name == "%hole.next.32":
+        if same(value, self._value("hole.next")):
             return Known("next")
-        if known_int(value) is not None or (isinstance(value, Int) and value.name == "%hole.target.32"):
+        if known_int(value) is not None or same(value, self._value("hole.target")):
             return Known("target")
         return Known("elsewhere")
 
     def _hole(self, walker: Walker, state: State, name: Value) -> Value:
         assert isinstance(name, Known)
-        return self._value(walker, name.value)
-
-    def _hole_pointer(self, walker: Walker, state: State, context: Value, name: Value) -> Value:
-        assert isinstance(name, Known)
-        offset = self._value(walker, name.value)
-        wide = walker.arith.operand(state.block, offset, 64)
-        where = walker.arith.op(state.block, f"getelementptr inbounds i8, ptr %context, i64 {wide}")
-        return Pointer(walker.arith.op(state.block, f"load ptr, ptr {where}"), PtrType(u8))
+        return self._value(name.value)
 
     def _set_pc(self, walker: Walker, state: State, context: Value, guest: Value) -> Value:
-        state.fields[self.pc.offset] = self._value(walker, "hole.here")
+        state.fields[self.pc.offset] = self._value("hole.here")
         return Known(None)
 
     def _leave(self, walker: Walker, state: State, context: Value, name: Value) -> None:
         assert isinstance(name, Known)
-        state.fields[self.pc.offset] = Int("poison", self.pc.width, 0, self.pc.kind.hi)
-        if name.value == "hole.continue" and walker.entry_fields:
-            self._note_writes(state)
+        if name.value == "hole.continue":
+            state.fields[self.pc.offset] = Int("poison", self.pc.width, 0, self.pc.kind.hi)
+            if walker.entry_fields:
+                self._note_writes(state)
+                state.fields[self.left.offset] = self.entry[self.left.offset]
         transfer(walker, state, f"@{name.value}")
 
     def _note_writes(self, state: State) -> None:
@@ -287,7 +282,7 @@ class StencilCompiler:
         tail = self.guest.describe(index.value).tail
         if tail == NO_OPERAND:
             return Known(None)
-        return self._value(walker, OPERAND_HOLES[tail])
+        return self._value(OPERAND_HOLES[tail])
 
 
 OPERAND_HOLES = {BYTE: "hole.operand8", WORD: "hole.operand16", RELATIVE: "hole.target", ABSOLUTE: "hole.target"}

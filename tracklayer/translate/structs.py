@@ -11,7 +11,7 @@ from typing import NamedTuple
 from ..lang import Array, Ptr, array, i32, struct, u8, u16, u32, u64
 
 # What a hole is filled with.
-OPERAND, TARGET, NEXT, SLOT, SLOTS, COUNT, BUDGET, HERE, CONTINUE, INTERPRET = range(10)
+OPERAND, TARGET, NEXT, EXIT, COUNT, SPENT, BUDGET, HERE, CONTINUE, INTERPRET = range(10)
 
 HEAD, STUB, ON = range(3)
 """Stencils that belong to no opcode; they come after the opcodes' in this order."""
@@ -92,7 +92,10 @@ MOST = 48
 ROOM = 16384
 """Bytes of code that no block passes."""
 EDGES = 1024
-"""Of these, bytes for what a block has besides its instructions and their stubs."""
+"""Of these, bytes for what a block has besides its instructions and their stubs: its head, its end, and the cells that
+its exits may need."""
+CELL = 8
+"""Bytes of a cell: one aligned store changes where it leads."""
 THRASH = 24
 """A line of 16 bytes that was written over so often while code from it was translated stays with the interpreter."""
 LINES = 2048
@@ -111,7 +114,9 @@ class Cache:
     places: Ptr[u32]
     """For each byte of the memory: the number of the block that begins there, 0 where none does."""
     slots: Ptr[u64]
-    """For each number: the block's code, or `make`. Slot 0 leads to `lookup`."""
+    """For each number: the block's code, `short`, or `make`. Number 0 is `lookup`."""
+    cells: Ptr[u64]
+    """For each number: the executable address of a jump to what its slot holds. Exits of blocks jump there."""
     first: Ptr[u16]
     last: Ptr[u16]
     """For each number: the guest addresses that the block was made from."""
@@ -126,8 +131,6 @@ class Cache:
     spare_size: u64
     delta: u64
     """What to add to an executable address to write there."""
-    slots_field: u32
-    """Offset in the context of the pointer to `slots`."""
     lock: Array[u32] = array(1)
     own: u8
     """Made from a console's own memory, which the guest can write."""
@@ -148,6 +151,7 @@ class Translator:
     own: Ptr[Cache]
     make: u64
     short: u64
+    lookup: u64
     fill: Array[u64] = array(16)
     """What each kind of hole is filled with, while a stencil is laid."""
     opcodes: Array[u16] = array(64)

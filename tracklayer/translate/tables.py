@@ -16,18 +16,20 @@ from .guest import Guest
 from .structs import (
     ABSOLUTE,
     BUDGET,
+    CELL,
     CONTINUE,
     COUNT,
     EDGES,
+    EXIT,
     HERE,
     INTERPRET,
     LEAVES,
+    MOST,
     NEXT,
     OPERAND,
     RELATIVE,
     ROOM,
-    SLOT,
-    SLOTS,
+    SPENT,
     TARGET,
     Hole,
     Stencil,
@@ -44,15 +46,15 @@ HOLES = {
     "hole.operand16": (OPERAND, 1 << 16),
     "hole.target":    (TARGET, 1 << 16),
     "hole.next":      (NEXT, 1 << 16),
-    "hole.slot":      (SLOT, 1 << 31),
-    "hole.slots":     (SLOTS, 1 << 31),
     "hole.count":     (COUNT, 1 << 16),
+    "hole.spent":     (SPENT, 1 << 15),
     "hole.budget":    (BUDGET, 1 << 16),
     "hole.here":      (HERE, 1 << 16),
     "hole.continue":  (CONTINUE, 0),
+    "hole.exit":      (EXIT, 0),
     "hole.interpret": (INTERPRET, 0),
 }  # fmt: skip
-"""Holes by symbol. Below 0: a place in code. SLOTS is the offset of the slots' pointer in the context."""
+"""Holes by symbol. Below 0: a place in code."""
 
 
 class Tables:
@@ -119,7 +121,7 @@ def _check_room(guest: type[Guest], stencils: Any) -> None:
     """The layer relies on any block of one instruction fitting in ROOM bytes."""
     head, stub, on = (stencils[guest.handlers + index].size for index in range(3))
     largest = max(one.size for one in stencils) + stub
-    if head + on + 64 > EDGES or largest > ROOM - EDGES:
+    if head + on + 64 + CELL * (MOST + 2) > EDGES or largest > ROOM - EDGES:
         raise RuntimeError(f"{guest.name}: a stencil of {largest} bytes, head and end of {head + on} are too large")
 
 

@@ -14,9 +14,7 @@ import threading
 import weakref
 from typing import Any
 
-from ..compiler.convention import find
-from ..isa.engine import EngineHost
-from ..lang import Ptr, layout, pointer_at, u8, u16, u32, u64
+from ..lang import Ptr, pointer_at, u8, u16, u32, u64
 from ..native.memory import CodeMemoryFull, code_memory
 from .engine import Interpreter, Progress, address, code_pointer
 from .guest import Guest
@@ -41,15 +39,13 @@ def _allocate(size: int) -> Any:
 class CodeCache:
     """Translated code made from one piece of memory. Not thread-safe by itself: the layer takes its lock."""
 
-    def __init__(
-        self, base: int, size: int, capacity: int, chunk: int, own: bool, slots_field: int, make: int, lookup: int
-    ) -> None:
+    def __init__(self, base: int, size: int, capacity: int, chunk: int, own: bool, make: int) -> None:
         # Zeroed memory is not touched until it is used: a place for each byte of a large ROM costs nothing by itself.
         # The layer looks at any byte of a page that begins within the memory.
         self.places = (ctypes.c_uint32 * (size + 256))()
         self.slots = (ctypes.c_uint64 * capacity)()
+        self.cells = (ctypes.c_uint64 * capacity)()
         self.extents = [(ctypes.c_uint16 * capacity)() for _ in range(2)]
-        self.lookup = lookup
         self.make = make
         self.chunk = chunk
         self.blocks: list[Any] = []
@@ -57,10 +53,10 @@ class CodeCache:
         cache.base, cache.size = base, size
         cache.places = pointer_at(ctypes.addressof(self.places), u32)
         cache.slots = pointer_at(ctypes.addressof(self.slots), u64)
+        cache.cells = pointer_at(ctypes.addressof(self.cells), u64)
         cache.first = pointer_at(ctypes.addressof(self.extents[0]), u16)
         cache.last = pointer_at(ctypes.addressof(self.extents[1]), u16)
         cache.count, cache.capacity = 1, capacity
-        cache.slots_field = slots_field
         cache.own = own
         self._reset_slots()
 
@@ -90,8 +86,7 @@ class CodeCache:
         self.cache.count = 1
 
     def _reset_slots(self) -> None:
-        every = self.make.to_bytes(8, "little") * (len(self.slots) - 1)
-        ctypes.memmove(self.slots, self.lookup.to_bytes(8, "little") + every, ctypes.sizeof(self.slots))
+        ctypes.memmove(self.slots, self.make.to_bytes(8, "little") * len(self.slots), ctypes.sizeof(self.slots))
 
 
 class TranslatedEngine(Interpreter):
@@ -112,8 +107,6 @@ class TranslatedEngine(Interpreter):
         self.redirects = (ctypes.c_uint64 * guest.opcodes)(*[redirect] * guest.opcodes)
         self._shared: weakref.WeakValueDictionary[int, CodeCache] = weakref.WeakValueDictionary()
         self._lock = threading.Lock()
-        engine = find(guest.context, guest.engine_path)[0]
-        self.slots_fields = tuple(engine + layout(EngineHost)[name].offset for name in ("slots", "own_slots"))
 
     def attach(self, console: Any, on_hook: Any = None) -> None:
         super().attach(console, on_hook)
@@ -147,17 +140,13 @@ class TranslatedEngine(Interpreter):
         own = self._cache(ctypes.addressof(console), ctypes.sizeof(console), 4096, OWN_CHUNK, True)
         state.shared = pointer_at(address(shared.cache), Cache)
         state.own = pointer_at(address(own.cache), Cache)
-        state.make, state.short = self.code["make"], self.code["short"]
-        engine.slots = pointer_at(ctypes.addressof(shared.slots), Ptr[u8])
-        engine.own_slots = pointer_at(ctypes.addressof(own.slots), Ptr[u8])
+        state.make, state.short, state.lookup = (self.code[name] for name in ("make", "short", "lookup"))
         engine.translator = pointer_at(address(state), u8)
         engine.generation += 1
         console.translation = (state, shared, own)
 
     def _cache(self, base: int, size: int, capacity: int, chunk: int, own: bool) -> CodeCache:
-        return CodeCache(
-            base, size, capacity, chunk, own, self.slots_fields[own], self.code["make"], self.code["lookup"]
-        )
+        return CodeCache(base, size, capacity, chunk, own, self.code["make"])
 
     def _cache_for(self, console: Any) -> CodeCache:
         """The cache of the console's ROM: shared, unless the console has hooks."""

@@ -119,20 +119,16 @@ def push16(cpu: Cpu, bus: Bus, value: u16) -> None:
     Source: "Game Boy: Complete Technical Reference", PUSH rr.
     """
     bus.step(cpu.sp)
-    cpu.sp = u16(cpu.sp - 1)
-    bus.write(cpu.sp, value >> 8)
-    cpu.sp = u16(cpu.sp - 1)
-    bus.write(cpu.sp, value & 0xFF)
+    cpu.sp = u16(cpu.sp - 2)
+    bus.write_pair(cpu.sp, value)
 
 
 @typed
 def pop16(cpu: Cpu, bus: Bus) -> u16:
     """Pop a pair in two M-cycles, low byte first."""
-    low = bus.read_step(cpu.sp)
-    cpu.sp = u16(cpu.sp + 1)
-    high = bus.read(cpu.sp)
-    cpu.sp = u16(cpu.sp + 1)
-    return high << 8 | low
+    value = bus.read_pair(cpu.sp)
+    cpu.sp = u16(cpu.sp + 2)
+    return value
 
 
 @typed

@@ -37,7 +37,8 @@ class Cpu:
 
 
 class Bus(Protocol):
-    """What the processor is wired to. Every method of the first group takes one M-cycle; the others take no time."""
+    """What the processor is wired to. Every method of the first group takes one M-cycle, or two that no other part of
+    the processor comes between; the others take no time."""
 
     def read(self, address: u16) -> u8:
         """Read a byte of data."""
@@ -45,6 +46,14 @@ class Bus(Protocol):
 
     def write(self, address: u16, value: u8) -> None:
         """Write a byte."""
+        ...
+
+    def read_pair(self, address: u16) -> u16:
+        """Read two bytes of data: the low one at `address`, as `read_step` does, then the high one behind it."""
+        ...
+
+    def write_pair(self, address: u16, value: u16) -> None:
+        """Write two bytes: the high one behind `address`, then the low one at it."""
         ...
 
     def fetch(self, address: u16) -> u8:

@@ -27,6 +27,13 @@ class CountingBus:
     def write(self, address: int, value: int) -> None:
         self.cycles += 1
 
+    def read_pair(self, address: int) -> int:
+        self.cycles += 2
+        return 0
+
+    def write_pair(self, address: int, value: int) -> None:
+        self.cycles += 2
+
     def fetch(self, address: int) -> int:
         self.cycles += 1
         return 0

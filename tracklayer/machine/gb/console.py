@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tracklayer.cpu.sm83 import Cpu, between
-from tracklayer.lang import Array, array, struct, typed, u3, u8, u16, u32, u64, unlikely
+from tracklayer.lang import Array, address_of, array, pointer_at, struct, typed, u3, u8, u16, u32, u64, unlikely
 from tracklayer.machine.common.clock import STOP_BREAKPOINT, STOP_ERROR, STOP_LIMIT, Clock
 
 from . import (
@@ -131,6 +131,48 @@ class GB:
         else:
             memory.write_slow(self, address, value)
         self.clock.left -= 4
+
+    @typed
+    def read_pair(self, address: u16) -> u16:
+        """Two M-cycles: read two bytes, the low one first; at once where both lie in the same plain memory."""
+        page = self.host.read_map[address >> 8]
+        if page:
+            at = address & 0xFF
+            if at != 0xFF:
+                self.clock.left -= 8
+                return page[at + 1] << 8 | page[at]
+        elif 0xFF80 <= address < 0xFFFE:
+            self.clock.left -= 8
+            return self.hram[address + 1 & 0x7F] << 8 | self.hram[address & 0x7F]
+        return self.read_apart(address)
+
+    @typed
+    def write_pair(self, address: u16, value: u16) -> None:
+        """Two M-cycles: write two bytes, the high one first; at once where both lie in the same plain memory."""
+        page = self.host.write_map[address >> 8]
+        at = address & 0xFF
+        if page and at != 0xFF:
+            # One store: a load of both bytes would wait for two.
+            pointer_at(u64(address_of(page) + at), u16)[0] = value
+            self.clock.left -= 8
+        elif 0xFF80 <= address < 0xFFFE and self.host.watch[0x7F] >> (address >> 4 & 15) & 3 == 0:
+            self.hram[address & 0x7F] = value & 0xFF
+            self.hram[address + 1 & 0x7F] = value >> 8
+            self.clock.left -= 8
+        else:
+            self.write_apart(address, value)
+
+    @typed(cold=True)
+    def read_apart(self, address: u16) -> u16:
+        """The bytes of a pair, each by itself."""
+        low = self.read_step(address)
+        return self.read(u16(address + 1)) << 8 | low
+
+    @typed(cold=True)
+    def write_apart(self, address: u16, value: u16) -> None:
+        """The bytes of a pair, each by itself."""
+        self.write(u16(address + 1), value >> 8)
+        self.write(address, value & 0xFF)
 
     @typed
     def fetch(self, address: u16) -> u8:
