@@ -1,7 +1,7 @@
 # Needs the environment that the README's first command makes.
 PYTHON = .venv/bin/python
 
-.PHONY: test lint ci clean
+.PHONY: test lint ci soak clean
 
 test: .venv
 	$(PYTHON) -m pytest -n 2
@@ -9,6 +9,10 @@ test: .venv
 lint: .venv
 	.venv/bin/ruff check .
 	.venv/bin/mypy --strict
+
+# Machine code and Python calling each other for ten minutes, under everything that may go wrong.
+soak: .venv
+	$(PYTHON) -m tests.soak
 
 ci:
 	.ci/run

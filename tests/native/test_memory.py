@@ -157,6 +157,25 @@ def test_a_forked_child_has_code_of_its_own(memory: CodeMemory) -> None:
         os.close(pipe[1])
 
 
+def test_what_other_threads_write_while_a_fork_copies_is_in_the_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The copy is made, then a block is written, then the process forks: as when another thread runs in between."""
+    memory = CodeMemory(8 << 20, mode="dual")
+    block = memory.allocate(16)
+    block.write(0, RETURN_42)
+    copied = memory._backing.before_fork
+
+    def copy_then_write() -> None:
+        copied()
+        block.write(1, b"\x07")
+
+    monkeypatch.setattr(memory._backing, "before_fork", copy_then_write)
+    child = os.fork()
+    if child == 0:
+        os._exit(call(block))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    assert call(block) == 7
+
+
 def test_a_grandchild_has_code_of_its_own_too() -> None:
     memory = CodeMemory(8 << 20, mode="dual")
     block = memory.allocate(16)

@@ -1,6 +1,6 @@
 """Whatever a callback does, generated code survives it: collection, recursion, threads, forks, signals, tracing.
 
-The short form of each; TRACKLAYER_SOAK=seconds makes the ones that run for a time run so long."""
+The workloads of survival.py in their short form; `make soak` runs them at full length."""
 
 from __future__ import annotations
 
@@ -11,80 +11,33 @@ import functools
 import gc
 import importlib.util
 import os
-import random
 import signal
 import subprocess
 import sys
 import textwrap
 import threading
-import time
 import warnings
 import weakref
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.native import survival
+from tests.native.survival import spinning, through
 from tracklayer.native.assembler import Assembler
-from tracklayer.native.memory import code_memory
-from tracklayer.native.operands import REGISTERS, eax, mem, qword, rax, rbx, rdi, rsi, rsp
+from tracklayer.native.operands import mem, rax, rbx, rsp
 
 X86_LINUX = sys.platform == "linux" and os.uname().machine == "x86_64"
 pytestmark = pytest.mark.skipif(not X86_LINUX, reason="runs x86-64 code on Linux")
-SOAK = float(os.environ.get("TRACKLAYER_SOAK") or 0)
-
-
-def through(function: Callable[..., Any], signature: str = "object(x: object)", **options: Any) -> Any:
-    """A builtin that passes its arguments on to a callback and gives back the result."""
-    a = Assembler("through")
-    a.prologue()
-    a.call(a.callback(function, signature, nogil=options.get("nogil", False)))
-    a.epilogue()
-    return a.function(signature, **options)
-
-
-def writable_and_executable() -> set[str]:
-    with open("/proc/self/maps") as file:
-        return {line.split()[0] for line in file if "wx" in line.split()[1]}
 
 
 # ----------------------------------------------------------------------------------------------------------- collection
 
 
 def test_collection_in_every_callback() -> None:
-    """A linked list that only the generated frame holds grows under constant collection."""
-
-    class Cell:
-        def __init__(self, rest: object) -> None:
-            self.rest = rest
-            self.me = self  # a cycle in each
-
-    def grow(rest: object) -> object:
-        gc.collect(0)
-        return Cell(rest)
-
-    a = Assembler("grow")
-    a.prologue(rbx, locals=1)
-    a.mov(rbx, rsi)
-    a.mov(rax, rdi)
-    a.inc(qword[rax])
-    a.label("next")
-    a.mov(a.local(0), rax)
-    a.mov(rdi, rax)
-    a.call(a.callback(grow, "object(x: object)"))
-    a.mov(rdi, a.local(0))
-    a.mov(a.local(0), rax)
-    a.call(a.c_function(ctypes.pythonapi.Py_DecRef))  # the list holds it now
-    a.mov(rax, a.local(0))
-    a.dec(rbx)
-    a.jnz("next")
-    a.epilogue()
-    f = a.function("object(x: object, n: u64)")
-    cell = f(None, 300)
-    length = 0
-    while cell is not None:
-        cell, length = cell.rest, length + 1
-    assert length == 300
+    survival.collection_at_every_call(100)
 
 
 def test_weak_references_and_finalisers_that_call_back_in() -> None:
@@ -109,18 +62,11 @@ def test_weak_references_and_finalisers_that_call_back_in() -> None:
 
 
 def test_memory_is_flat_over_many_calls() -> None:
-    f = through(lambda x, y: [x, y], "object(i64, f64)")
+    survival.many_calls(300_000)
 
-    def resident() -> int:
-        with open("/proc/self/statm") as file:
-            return int(file.read().split()[1]) * 4096
 
-    for i in range(10_000):
-        f(i << 40, 0.5)
-    before = resident()
-    for i in range(10_000_000 if SOAK else 300_000):
-        f(i << 20, 0.5)
-    assert resident() - before < 2 << 20
+def test_exceptions_leave_eight_levels_with_nothing_left_behind() -> None:
+    survival.exceptions_eight_deep(120)
 
 
 # ------------------------------------------------------------------------------------------------------------ recursion
@@ -197,33 +143,9 @@ def test_a_stack_of_ones_own_is_not_mistaken_for_a_full_one() -> None:
 # -------------------------------------------------------------------------------------------------------------- signals
 
 
-def spinning(nogil: bool = False) -> Any:
-    a = Assembler("spin")
-    a.prologue(polls=True)
-    a.label("loop")
-    a.poll(nogil=nogil)
-    a.jmp("loop")
-    return a.function("void()", nogil=nogil)
-
-
 @pytest.mark.parametrize("nogil", [False, True])
 def test_ctrl_c_reaches_an_endless_loop(nogil: bool) -> None:
-    spin = spinning(nogil)
-    delays = []
-    for _ in range(5):
-        sent = [0.0]
-
-        def interrupt(sent: list[float] = sent) -> None:
-            sent[0] = time.perf_counter()
-            os.kill(os.getpid(), signal.SIGINT)
-
-        timer = threading.Timer(0.05, interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            timer.start()
-            spin()
-        delays.append(time.perf_counter() - sent[0])
-        timer.join()
-    assert min(delays) < 0.05
+    survival.ctrl_c(5, nogil=nogil)
 
 
 def test_other_threads_get_their_turn_while_a_loop_polls() -> None:
@@ -248,56 +170,9 @@ def test_other_threads_get_their_turn_while_a_loop_polls() -> None:
     assert counted > 100
 
 
-def test_polls_keep_all_registers() -> None:
-    """A loop with live values in every caller-saved register runs while a signal handler keeps interrupting it."""
-    heard = []
-    old = signal.signal(signal.SIGALRM, lambda *_: heard.append(1.5 * len(heard)))
-    signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
-    try:
-        a = Assembler("busy")
-        names = ["rax", "rcx", "rdx", "rsi", "r8", "r9", "r10"]
-        a.prologue(polls=True)
-        for i, name in enumerate(names):
-            a.mov(REGISTERS[name], i * 1000 + 1)
-        for i in range(16):
-            a.cvtsi2sd(REGISTERS[f"xmm{i}"], REGISTERS[names[i % 7]])
-        a.label("next")
-        a.poll()
-        a.dec(rdi)
-        a.jnz("next")
-        for i in range(16):
-            a.cvttsd2si(REGISTERS["r11"], REGISTERS[f"xmm{i}"])
-            a.cmp(REGISTERS["r11"], REGISTERS[names[i % 7]])
-            a.jne("wrong")
-        for i, name in enumerate(names):
-            a.cmp(REGISTERS[name], i * 1000 + 1)
-            a.jne("wrong")
-        a.mov(rax, 1)
-        a.epilogue()
-        a.label("wrong")
-        a.xor(eax, eax)
-        a.epilogue()
-        f = a.function("bool(n: u64)")
-        while len(heard) < 20:
-            assert f(5_000_000)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, old)
-
-
-def test_a_profiling_signal_in_generated_code() -> None:
-    samples: list[int] = []
-    old = signal.signal(signal.SIGPROF, lambda number, frame: samples.append(frame.f_lineno if frame else 0))
-    signal.setitimer(signal.ITIMER_PROF, 0.001, 0.001)
-    try:
-        f = through(lambda x: x + 1, "i64(x: i64)")
-        until = time.perf_counter() + 0.3
-        while time.perf_counter() < until:
-            assert f(41) == 42
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.signal(signal.SIGPROF, old)
-    assert len(samples) > 10
+def test_signals_and_profilers_while_code_runs() -> None:
+    """Registers keep their values over polls, calls return what they should, under SIGALRM and SIGPROF."""
+    survival.under_signals(0.5)
 
 
 # -------------------------------------------------------------------------------------------------------------- threads
@@ -305,50 +180,11 @@ def test_a_profiling_signal_in_generated_code() -> None:
 
 @pytest.mark.parametrize("nogil", [False, True])
 def test_eight_threads_call_are_called_compile_and_drop(nogil: bool) -> None:
-    before = writable_and_executable()
-    until = time.monotonic() + (SOAK or 2.0)
-    errors: list[BaseException] = []
-    shared: list[Any] = [through(lambda x: x, nogil=nogil) for _ in range(10)]
-    turns = [0] * 8
+    survival.eight_threads(2.0, nogil=nogil)
 
-    def work(seed: int) -> None:
-        chooser = random.Random(seed)
-        try:
-            while time.monotonic() < until:
-                turns[seed] += 1
-                match chooser.randrange(4):
-                    case 0:
-                        added = chooser.randrange(1000)
-                        f = through(lambda x, added=added: x + added, "i64(x: i64)", nogil=nogil)
-                        assert f(5) == 5 + added
-                        shared.append(through(lambda x: x, nogil=nogil))
-                    case 1:
-                        if len(shared) > 20:  # never emptied by all eight at once
-                            shared.pop(0)
-                    case 2:
-                        thing = object()
-                        for _ in range(100):
-                            assert shared[-1](thing) is thing
-                    case _:
-                        f = shared[chooser.randrange(10)]
-                        try:
-                            through(lambda x: 1 // x, "i64(x: i64)", nogil=nogil)(0)
-                        except ZeroDivisionError:
-                            pass
-                        else:
-                            raise AssertionError("no exception")
-                        del f
-        except BaseException as error:
-            errors.append(error)
 
-    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not errors
-    assert min(turns) > 10
-    assert writable_and_executable() <= before
+def test_functions_dropped_while_they_run() -> None:
+    survival.dropped_while_they_run(20)
 
 
 def test_a_function_dropped_by_another_thread_while_it_runs() -> None:
@@ -414,23 +250,7 @@ def test_whoever_calls_holds_the_function(way: str) -> None:
 
 
 def test_compiling_and_dropping_keeps_memory_and_mappings_flat() -> None:
-    def cycle() -> None:
-        f = through(lambda x: x)
-        assert f(5) == 5
-
-    def state() -> tuple[int, int]:
-        with open("/proc/self/maps") as file:
-            return code_memory().used, sum(1 for _ in file)
-
-    for _ in range(20):
-        cycle()
-    gc.collect()
-    before = state()
-    for _ in range(3000 if SOAK else 300):
-        cycle()
-    gc.collect()
-    used, maps = state()
-    assert used == before[0] and maps <= before[1] + 2
+    survival.compile_and_drop(3000)
 
 
 # ---------------------------------------------------------------------------------------------------------------- forks
@@ -483,6 +303,17 @@ def test_fork_before_inside_and_after() -> None:
     made = [through(lambda x, i=i: x - i, "i64(x: i64)") for i in range(20)]  # type: ignore[misc]
     forked(child)
     assert all(g(100) == 100 - i for i, g in enumerate(made))
+
+
+@pytest.mark.usefixtures("forking")
+def test_fork_again_and_again_inside_callbacks() -> None:
+    survival.forks(10)
+
+
+@pytest.mark.usefixtures("forking")
+def test_fork_while_other_threads_compile_call_and_drop() -> None:
+    """The child has what those threads had made by then, and no lock that one of them held."""
+    survival.everything_at_once(3.0)
 
 
 def in_another_process(n: int) -> int:
@@ -561,6 +392,15 @@ def test_greenlets_switch_inside_callbacks() -> None:
     assert [entry for entry in log if isinstance(entry, tuple) and entry[0] == "end"] == [("end", "second")] * 5
 
 
+@pytest.mark.skipif(importlib.util.find_spec("greenlet") is None, reason="needs greenlet")
+def test_greenlets_switch_in_any_order() -> None:
+    survival.greenlets(2000)
+
+
+def test_calls_under_trace_profile_and_monitoring_functions() -> None:
+    survival.tracing(2000)
+
+
 def test_tracing_and_profiling() -> None:
     events: list[tuple[str, str]] = []
 
@@ -585,6 +425,35 @@ def test_tracing_and_profiling() -> None:
     finally:
         sys.setprofile(None)
     assert ("c_call", f) in calls and ("c_return", f) in calls
+
+
+@pytest.mark.skipif(importlib.util.find_spec("coverage") is None, reason="needs coverage")
+@pytest.mark.parametrize("core", ["ctrace", "pytrace", "sysmon"])
+def test_coverage_counts_callbacks(core: str, tmp_path: Path) -> None:
+    if core == "sysmon" and sys.version_info < (3, 12):
+        pytest.skip("sys.monitoring is new in 3.12")
+    program = tmp_path / "program.py"
+    program.write_text(
+        "from tests.native.survival import through\n"
+        "def back(x):\n"
+        "    if x == 1:\n"
+        "        return 2\n"
+        "    return 3\n"
+        "assert through(back)(1) == 2\n"
+    )
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.getcwd(),
+        "COVERAGE_CORE": core,
+        "COVERAGE_FILE": str(tmp_path / "data"),
+    }
+    run = [sys.executable, "-m", "coverage", "run", "--include", str(program), str(program)]
+    done = subprocess.run(run, capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=100)
+    assert done.returncode == 0, done.stderr
+    report = [sys.executable, "-m", "coverage", "report", "-m"]
+    shown = subprocess.run(report, capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=100).stdout
+    assert shown.splitlines()[-1].split()[1:3] == ["6", "1"], shown
+    assert "program.py" in shown and " 5" in shown.splitlines()[2], shown
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="sys.monitoring is new in 3.12")

@@ -34,11 +34,11 @@ import platform
 import struct
 import sys
 import sysconfig
-import threading
 from collections.abc import Iterable, Mapping
 from types import BuiltinFunctionType, MappingProxyType
 from typing import Any, cast
 
+from tracklayer.native.forks import lock_over_forks
 from tracklayer.native.memory import Block, CodeMemory, code_memory
 
 METH_VARARGS = 0x0001
@@ -279,7 +279,7 @@ class _Once:
     """The support code, made by the first who asks."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
+        self._lock = lock_over_forks()
         self._support: _Support | None = None
 
     def get(self) -> _Support:

@@ -33,6 +33,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tracklayer.native.forks import lock_over_forks
 from tracklayer.native.memory import memory_file
 
 _REGISTER, _UNREGISTER = 1, 2
@@ -228,7 +229,7 @@ class _Debug:
         self.gdb = "gdb" in asked
         self.perf = "perf" in asked
         self.jitdump = "jitdump" in asked
-        self._lock = threading.RLock()
+        self._lock = lock_over_forks()
         self._descriptor: Any = None
         self._register: Any = None
         self._map: Any = None

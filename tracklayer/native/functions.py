@@ -33,7 +33,6 @@ import operator
 import re
 import struct
 import sys
-import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import BuiltinFunctionType
@@ -42,6 +41,7 @@ from typing import Any, NoReturn
 from tracklayer.native import debug, runtime, unwind
 from tracklayer.native.assembler import Assembled, Assembler
 from tracklayer.native.calls import builtin, python_api
+from tracklayer.native.forks import lock_over_forks
 from tracklayer.native.memory import CodeMemory, code_memory
 from tracklayer.native.operands import REGISTERS as _R
 from tracklayer.native.operands import (
@@ -674,7 +674,7 @@ class _Templates:
     """The adapters that were made so far, by what they depend on. Knowledge only: a template never changes."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
+        self._lock = lock_over_forks()
         self._known: dict[tuple[object, ...], _Template] = {}
 
     def get(self, key: tuple[object, ...], make: Callable[[], _Adapter]) -> _Template:

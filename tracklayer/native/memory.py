@@ -271,7 +271,11 @@ class _DualMapping:
 
     A shared mapping stays shared over `fork`: child and parent would write into each other's code. So just before a
     fork the written parts are copied into a second file (only these: the files have holes), which the child then
-    maps over both aliases, at the same addresses. The parent drops its hold of the copy."""
+    maps over both aliases, at the same addresses. The parent drops its hold of the copy.
+
+    Other threads go on meanwhile, and what they make of what they wrote (a function object, say) may be there at the
+    moment of the fork. So from before the copying on, each write is noted after it is done; the child repeats them. A
+    thread that has not noted its write yet has made nothing of it either."""
 
     mode = "dual"
     granularity = 16
@@ -281,6 +285,7 @@ class _DualMapping:
         self.size = size
         self._fd = memory_file()
         self._copy = -1
+        self._journal: list[tuple[int, bytes]] | None = None
         self.rx = self.rw = 0
         try:
             os.ftruncate(self._fd, size)
@@ -297,13 +302,20 @@ class _DualMapping:
         pass
 
     def writing(self, address: int, size: int) -> contextlib.AbstractContextManager[None]:
-        return contextlib.nullcontext()
+        return _Noted(self, address, size)
+
+    def note(self, address: int, size: int) -> None:
+        """So many bytes have been written: remember them, if the process is being forked."""
+        journal = self._journal
+        if journal is not None:
+            journal.append((address - self.rx, ctypes.string_at(address + self.rw - self.rx, size)))
 
     def discard(self, address: int, size: int) -> None:
         _unix().remove(address + self.rw - self.rx, size)
 
     def before_fork(self) -> None:
         self._copy = -1
+        self._journal = []
         copy = -1
         try:
             copy = memory_file()
@@ -325,6 +337,7 @@ class _DualMapping:
 
     def after_fork(self, in_child: bool) -> None:
         copy, self._copy = self._copy, -1
+        journal, self._journal = self._journal, None
         if not in_child:
             if copy >= 0:
                 os.close(copy)
@@ -335,6 +348,8 @@ class _DualMapping:
             unix.protect(self.rw, self.size, mmap.PROT_READ)
             self.mode = "frozen"
             return
+        for offset, data in journal or ():
+            os.pwrite(copy, data, offset)
         os.close(self._fd)
         self._fd = copy
         shared = mmap.MAP_SHARED | _MAP_FIXED | _MAP_NORESERVE
@@ -349,6 +364,21 @@ class _DualMapping:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+class _Noted:
+    """What `writing` is with dual mapping: nothing before, and a note of the write behind it."""
+
+    __slots__ = ("_address", "_mapping", "_size")
+
+    def __init__(self, mapping: _DualMapping, address: int, size: int) -> None:
+        self._mapping, self._address, self._size = mapping, address, size
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        self._mapping.note(self._address, self._size)
 
 
 # ---------------------------------------------------------------------------------------------------------------- flips
@@ -650,7 +680,7 @@ class CodeMemory:
         self.used = 0
         self._end = weakref.finalize(self, self._backing.close)
         self._end.atexit = False  # threads may still be inside while the interpreter ends
-        _PROCESS.memories.add(self)
+        _PROCESS.add(self)
 
     @property
     def mode(self) -> str:
@@ -800,6 +830,11 @@ class _Process:
                 after_in_parent=functools.partial(self._after, False),
                 after_in_child=functools.partial(self._after, True),
             )
+
+    def add(self, memory: CodeMemory) -> None:
+        """A fork must reach this one too. Waits while a fork is going on."""
+        with self._lock:
+            self.memories.add(memory)
 
     def common(self, size: int) -> CodeMemory:
         with self._lock:

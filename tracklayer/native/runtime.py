@@ -30,6 +30,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tracklayer.native.calls import METH_NOARGS, builtin, python_api
+from tracklayer.native.forks import lock_over_forks
 from tracklayer.native.memory import Block, code_memory
 from tracklayer.native.operands import Symbol
 
@@ -51,7 +52,7 @@ class _Runtime:
     """The cell and the routines, made once for the process."""
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()
+        self.lock = lock_over_forks()
         self._cell = (ctypes.c_uint64 * 8)()
         self.cell = ctypes.addressof(self._cell)
         self._slow: int | None = None
