@@ -269,8 +269,9 @@ class GB:
             divider.clear(self)
         self.clock.left -= speed.CLEAR
         ppu.catch_up(self)
-        divider.clear(self)
         speed.change(self)
+        apu.speed_changed(self)
+        divider.clear(self)
         self.clock.left -= speed.PAUSE
         ppu.catch_up(self)
         ppu.speed_changed(self)

@@ -5,7 +5,7 @@ Not for: files and arrays (api/).
 """
 
 from .listener import CHARGE_BITS, Listener
-from .port import COUNT, FIRST, Machine, boot, divider_cleared, hear, pcm, read, ticks, write
+from .port import COUNT, FIRST, Machine, boot, divider_cleared, hear, pcm, read, speed_changed, ticks, write
 from .state import CHANNELS, Apu
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "hear",
     "pcm",
     "read",
+    "speed_changed",
     "ticks",
     "write",
 ]

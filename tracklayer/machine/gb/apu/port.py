@@ -72,7 +72,21 @@ def divider_cleared(gb: Machine) -> None:
     sequencer.catch_up(gb.apu, now)
     sequencer.divider_cleared(gb.apu, now)
     if gb.host.listener.on:
+        gb.host.listener.apu.late = gb.apu.late
         listener.divider_cleared(gb.host.listener, now)
+
+
+@typed
+def speed_changed(gb: Machine) -> None:
+    """The speed is another one; the divider will be cleared.
+
+    Every other change to double speed since power came on, the first among them, has the sequencer a tick late until
+    the next change.
+    Source: age speed-switch/spsw-ch2-lc-delay-cgbBCE, whose comments tell what was measured; why, nobody has told.
+    """
+    if gb.speed.double:
+        gb.apu.switches = 1 - gb.apu.switches
+    gb.apu.late = gb.speed.double & gb.apu.switches
 
 
 @typed

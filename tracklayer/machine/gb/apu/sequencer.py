@@ -78,9 +78,9 @@ def divider_cleared(apu: Apu, now: u64) -> None:
     """The divider is zero now. If that made the bit fall, it is a step. `catch_up` was called."""
     if apu.power and bit(apu, now):
         step(apu, now)
-    apu.origin = now
+    apu.origin = u64(now + apu.late)
     if apu.power:
-        apu.edge_at = u64(now + HALF)
+        apu.edge_at = u64(apu.origin + HALF)
 
 
 @typed
@@ -90,6 +90,9 @@ def power_on(apu: Apu, now: u64, end: u64) -> None:
     Proof: gambatte sound/ch2_late_reset_nr52_*.
     """
     apu.powered_at = now
+    apu.origin = u64(apu.origin - apu.late)
+    apu.late = 0
+    apu.switches = 0
     apu.edge_at = u64(end + HALF - (u64(end - apu.origin) & (HALF - 1)))
     if bit(apu, end):
         apu.steps = 1

@@ -122,6 +122,10 @@ class Apu:
     """The clocks of the channels are divided from then on."""
     origin: u64
     """When the divider was zero."""
+    late: u1
+    """1: what the divider does reaches the sequencer a tick late (port.py, `speed_changed`)."""
+    switches: u1
+    """Changes to double speed since power came on, modulo 2."""
     edge_at: u64
     """When the divider's bit for the sequencer changes next; NEVER without power."""
     sweep: Sweep
