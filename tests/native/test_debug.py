@@ -112,6 +112,92 @@ def test_perf_names_samples_by_the_dump(tmp_path: Path) -> None:
     assert "burning" in next(line for line in shown.splitlines() if "%" in line), shown[:2000]
 
 
+def py_spy() -> str | None:
+    beside = os.path.join(os.path.dirname(sys.executable), "py-spy")
+    return beside if os.path.exists(beside) else shutil.which("py-spy")
+
+
+SPIED = """
+import os, subprocess, sys
+from tracklayer.native import Assembler
+from tracklayer.native.operands import rax, rbx, rdi
+
+def outer(x):
+    return below(x)
+
+def inner(x):
+    command = [sys.argv[1], "dump", "--native", "--pid", str(os.getpid())]
+    done = subprocess.run(command, capture_output=True, text=True)
+    print(done.stdout, done.stderr)
+    return x
+
+def through(name, function):
+    a = Assembler(name)
+    a.prologue(rbx)
+    a.mov(rbx, rdi)
+    a.call(a.callback(function, "i64(i64)"))
+    a.add(rax, rbx)
+    a.epilogue()
+    return a.function("i64(x: i64)")
+
+dropped = [through(f"dropped_{i}", abs) for i in range(50)]
+below = through("second_generated", inner)
+del dropped
+through("first_generated", outer)(5)
+"""
+
+
+def test_py_spy_goes_through_generated_frames_by_name(tmp_path: Path) -> None:
+    """It reads names and unwinding tables from the file that code memory is, with TRACKLAYER_DEBUG=elf."""
+    spy = py_spy()
+    if spy is None:
+        pytest.skip("needs py-spy")
+    program = tmp_path / "program.py"
+    program.write_text(SPIED)
+    environment = {**os.environ, "PYTHONPATH": os.getcwd(), "TRACKLAYER_DEBUG": "elf", "TMPDIR": str(tmp_path)}
+    run = [sys.executable, str(program), spy]
+    done = subprocess.run(run, capture_output=True, text=True, env=environment, timeout=100)
+    assert done.returncode == 0, done.stderr
+    if "ermission" in done.stdout or "not permitted" in done.stdout:
+        pytest.skip("needs leave to attach py-spy (ptrace)")
+    names = [line.split(" (")[0].strip() for line in done.stdout.splitlines() if line.startswith("    ")]
+    # The callback's adapter is named "inner (callback)", the builtin's "first_generated (entry)".
+    twice = ("inner", "second_generated", "outer", "first_generated")
+    down = [name for name in twice for _ in range(2)] + ["<module>"]
+    at = names.index("inner")
+    assert names[at : at + len(down)] == down, done.stdout
+    assert "second_generated (entry)" in done.stdout and "outer (callback)" in done.stdout
+
+
+def test_code_memory_is_a_valid_library_when_asked_for() -> None:
+    script = textwrap.dedent("""
+        import gc, os, subprocess, sys
+        from tracklayer.native import Assembler, code_memory
+        from tracklayer.native.loader import parse
+        def make(name):
+            a = Assembler(name); a.ret(); return a.function("void()")
+        kept, dropped = make("kept"), make("dropped")
+        (path,) = {line.split()[-1] for line in open("/proc/self/maps") if "tracklayer-code" in line}
+        def names():
+            shown = subprocess.run(["readelf", "-W", "-l", "-S", "-s", path], capture_output=True, text=True)
+            assert shown.returncode == 0 and not shown.stderr, shown.stderr
+            assert "GNU_EH_FRAME" in shown.stdout
+            return {line.split()[-1] for line in shown.stdout.splitlines() if " FUNC " in line}
+        assert names() >= {"kept", "dropped"}, names()
+        del dropped
+        assert "kept" in names() and "dropped" not in names()
+        memory = code_memory()
+        assert memory.largest_hole() + (1 << 20) <= memory.size
+        print(path)
+    """)
+    if shutil.which("readelf") is None:
+        pytest.skip("needs readelf")
+    environment = {**os.environ, "TRACKLAYER_DEBUG": "elf"}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert not os.path.exists(done.stdout.strip())  # it goes with the process
+
+
 def test_nothing_is_announced_unless_asked_for() -> None:
     script = textwrap.dedent("""
         import os

@@ -1,10 +1,10 @@
 """Names for generated code in debuggers and profilers.
 
-For:       gdb (its JIT interface: names, unwinding, source lines) and perf (its dump and its map).
+For:       gdb (its JIT interface: names, unwinding, source lines), perf (its dump and its map), py-spy (elf.py).
 Not for:   the C unwinder (unwind.py), which needs nobody's asking.
 Invariant: nothing is announced unless it was asked for; what is announced is taken back when the code goes.
 
-Ask by `enable(gdb=True, jitdump=True)` before the code is made, or by TRACKLAYER_DEBUG=gdb,jitdump,perf in the
+Ask by `enable(gdb=True, jitdump=True)` before the code is made, or by TRACKLAYER_DEBUG=gdb,jitdump,perf,elf in the
 environment. It costs about 0.1 ms for each piece of code, so it is off by default.
 
 **gdb** looks for a function `__jit_debug_register_code` and a variable `__jit_debug_descriptor` in the libraries of
@@ -33,8 +33,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tracklayer.native.elf import ElfFront
 from tracklayer.native.forks import lock_over_forks
-from tracklayer.native.memory import memory_file
+from tracklayer.native.memory import memory_file, memory_of, wants_name
 
 _REGISTER, _UNREGISTER = 1, 2
 
@@ -204,6 +205,21 @@ def symbol_file(
 # ----------------------------------------------------------------------------------------------------------- announcing
 
 
+class Entered:
+    """Code that stands in its memory's own table (elf.py), until this object goes."""
+
+    __slots__ = ("_front", "_start")
+
+    def __init__(self, front: ElfFront, start: int) -> None:
+        self._front = front
+        self._start = start
+
+    def __del__(self, _ending: Callable[[], bool] = sys.is_finalizing) -> None:
+        if not _ending():
+            with _DEBUG.lock:
+                self._front.remove(self._start)
+
+
 class Announcement:
     """Code that gdb knows, until this object goes."""
 
@@ -229,7 +245,8 @@ class _Debug:
         self.gdb = "gdb" in asked
         self.perf = "perf" in asked
         self.jitdump = "jitdump" in asked
-        self._lock = lock_over_forks()
+        self.elf = wants_name()
+        self.lock = lock_over_forks()
         self._descriptor: Any = None
         self._register: Any = None
         self._map: Any = None
@@ -249,7 +266,7 @@ class _Debug:
 
     def insert(self, entry: Any) -> None:
         """Put an entry first in gdb's list, and tell gdb."""
-        with self._lock:
+        with self.lock:
             self.load_library()
             where = ctypes.addressof(entry)
             first = self._descriptor[2]
@@ -261,7 +278,7 @@ class _Debug:
 
     def remove(self, entry: Any) -> None:
         """Take an entry out of the list, and tell gdb."""
-        with self._lock:
+        with self.lock:
             following, before = entry[0], entry[1]
             if before:
                 ctypes.c_uint64.from_address(before).value = following
@@ -279,7 +296,7 @@ class _Debug:
 
     def write_map(self, name: str, start: int, size: int) -> None:
         """A line for perf. A forked child begins a file of its own."""
-        with self._lock:
+        with self.lock:
             if self._map is None or self._pid != os.getpid():
                 self._pid = os.getpid()
                 self._map = open(f"/tmp/perf-{self._pid}.map", "a", encoding="utf-8")  # noqa: SIM115
@@ -288,7 +305,7 @@ class _Debug:
 
     def write_dump(self, name: str, start: int, code: bytes, lines: Sequence[tuple[int, str, int]]) -> None:
         """Records for perf inject: the lines, then the code. A forked child begins a file of its own."""
-        with self._lock:
+        with self.lock:
             if self._dump is None or self._dump.pid != os.getpid():
                 self._dump = _Dump()
             self._dump.write(name, start, code, lines)
@@ -332,7 +349,7 @@ def enable(*, gdb: bool = False, perf: bool = False, jitdump: bool = False) -> N
 
 def enabled() -> bool:
     """Whether anybody asked."""
-    return _DEBUG.gdb or _DEBUG.perf or _DEBUG.jitdump
+    return _DEBUG.gdb or _DEBUG.perf or _DEBUG.jitdump or _DEBUG.elf
 
 
 def announce(
@@ -341,7 +358,7 @@ def announce(
     size: int,
     lines: Sequence[tuple[int, str, int]] = (),
     frames: tuple[int, bytes] = (0, b""),
-) -> Announcement | None:
+) -> tuple[Announcement | Entered, ...]:
     """Tell those who were asked for of a piece of code. Keep the answer beside the code.
 
     lines:  (address, file, line) in ascending order, if known
@@ -350,6 +367,12 @@ def announce(
         _DEBUG.write_map(name, start, size)
     if _DEBUG.jitdump:
         _DEBUG.write_dump(name, start, ctypes.string_at(start, size), lines)
+    made: tuple[Announcement | Entered, ...] = ()
+    memory = memory_of(start) if _DEBUG.elf else None
+    if memory is not None and memory.front is not None:
+        with _DEBUG.lock:
+            memory.front.add(name, start, size, frames)
+        made += (Entered(memory.front, start),)
     if _DEBUG.gdb:
-        return Announcement(_DEBUG, symbol_file(name, start, size, lines, frames))
-    return None
+        made += (Announcement(_DEBUG, symbol_file(name, start, size, lines, frames)),)
+    return made

@@ -26,6 +26,7 @@ All blocks of one `CodeMemory` reach each other by a signed 32-bit displacement.
 
 from __future__ import annotations
 
+import atexit
 import bisect
 import contextlib
 import ctypes
@@ -39,6 +40,8 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
+
+from tracklayer.native.elf import FRONT, ElfFront
 
 PAGE = mmap.PAGESIZE
 DEFAULT_SIZE = 256 << 20
@@ -236,11 +239,23 @@ def _flush_instructions() -> Callable[[int, int], None] | None:
 # --------------------------------------------------------------------------------------------------------- dual mapping
 
 
-def memory_file() -> int:
-    """An open, empty, nameless file in memory.
+def wants_name() -> bool:
+    """Whether code memory shall be a file that others can open by its name: see elf.py."""
+    return "elf" in os.environ.get("TRACKLAYER_DEBUG", "").split(",")
+
+
+def _forget(path: str, owner: int) -> None:
+    """Remove a named file when the process that made it ends."""
+    if os.getpid() == owner:
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+
+
+def memory_file(named: bool = False) -> int:
+    """An open, empty, nameless file in memory; or one with a name, which it has until the process ends.
     Errors: OSError with the answer of the last way that was tried. Imports nothing: it may run where nothing can
             load."""
-    if hasattr(os, "memfd_create"):
+    if hasattr(os, "memfd_create") and not named:
         for flags in (_MFD_CLOEXEC | _MFD_EXEC, _MFD_CLOEXEC):
             with contextlib.suppress(OSError):
                 return os.memfd_create("tracklayer-code", flags)
@@ -252,13 +267,17 @@ def memory_file() -> int:
         except OSError as error:
             refusal = error
             continue
-        os.unlink(path)
+        if named:
+            atexit.register(_forget, path, os.getpid())
+        else:
+            os.unlink(path)
         # A file system mounted noexec lets the file be made but not mapped for execution: look before taking it.
         try:
             os.ftruncate(fd, PAGE)
             probe = _unix().map(None, PAGE, mmap.PROT_READ | mmap.PROT_EXEC, mmap.MAP_SHARED, fd)
         except OSError as error:
             os.close(fd)
+            _forget(path, os.getpid())
             refusal = OSError(error.errno, f"{error.strerror} (a file in {folder}, mapped for execution)")
             continue
         _unix().unmap(probe, PAGE)
@@ -283,7 +302,7 @@ class _DualMapping:
     def __init__(self, size: int, low: bool) -> None:
         unix = _unix()
         self.size = size
-        self._fd = memory_file()
+        self._fd = memory_file(wants_name())
         self._copy = -1
         self._journal: list[tuple[int, bytes]] | None = None
         self.rx = self.rw = 0
@@ -318,7 +337,7 @@ class _DualMapping:
         self._journal = []
         copy = -1
         try:
-            copy = memory_file()
+            copy = memory_file(wants_name())
             os.ftruncate(copy, self.size)
             start = 0
             while start < self.size:
@@ -673,13 +692,15 @@ class CodeMemory:
         self.address = self._backing.rx
         self.size = self._backing.size
         self._lock = threading.Lock()
-        self._holes = [0]  # offsets of the holes, ascending ...
-        self._lengths = [self.size]  # ... and their lengths
+        front = FRONT if wants_name() and self.mode == "dual" and self.size > 2 * FRONT else 0
+        self._holes = [front]  # offsets of the holes, ascending ...
+        self._lengths = [self.size - front]  # ... and their lengths
         self._returned: deque[tuple[int, int]] = deque()  # freed, not yet merged into the holes
         self._flush = _flush_instructions()
         self.used = 0
         self._end = weakref.finalize(self, self._backing.close)
         self._end.atexit = False  # threads may still be inside while the interpreter ends
+        self.front = ElfFront(self) if front else None
         _PROCESS.add(self)
 
     @property
@@ -859,6 +880,11 @@ class _Process:
 
 
 _PROCESS = _Process()
+
+
+def memory_of(address: int) -> CodeMemory | None:
+    """The code memory in which an address lies."""
+    return next((memory for memory in list(_PROCESS.memories) if address in memory), None)
 
 
 def code_memory() -> CodeMemory:
