@@ -118,14 +118,15 @@ def some_operands(info: Any, with_memory: bool) -> list[Operand]:
     return result
 
 
-def differences(instruction: Any, operands: list[Operand]) -> list[str]:
+def differences(instruction: Any, info: Any, operands: list[Operand]) -> list[str]:
     """Where the decoded operands are not those that were asked for."""
     found = []
     given = iter(operands)
-    for i in range(instruction.op_count):
-        kind = instruction.op_kind(i)
-        if kind in IMPLIED:
+    for i, declared in enumerate(info.op_kinds()):
+        want = forms._wants(declared)
+        if want is None or want.implicit >= 0:
             continue
+        kind = instruction.op_kind(i)
         operand = next(given)
         if isinstance(operand, Register):
             if instruction.op_register(i) != operand.number:
@@ -140,14 +141,11 @@ def differences(instruction: Any, operands: list[Operand]) -> list[str]:
                 found.append(f"operand {i} has another scale")
         elif isinstance(operand, int):
             if kind == OpKind.NEAR_BRANCH64:
-                continue
+                continue  # its distance is filled in when the code is placed; test_assembler.py
             value = instruction.near_branch16 if kind == OpKind.NEAR_BRANCH16 else instruction.immediate(i)
             if value != operand:
                 found.append(f"operand {i} is {value}")
     return found
-
-
-IMPLIED = {OpKind.MEMORY_ESRDI, OpKind.MEMORY_SEG_RSI, OpKind.MEMORY_SEG_RDI}
 
 
 def decoded(data: bytes, info: Any) -> Any:
@@ -197,6 +195,10 @@ def test_every_form_of_iced_is_encoded_and_decodes_to_itself() -> None:
                 and NAMES[instruction.code] != name[:1] + "N" + name[1:]
             ):
                 wrong.append(f"{name} {operands}: {made.data.hex()} is {instruction} ({NAMES[instruction.code]})")
+            elif name not in UNDECODABLE:
+                wrong += [
+                    f"{name} {operands}: {made.data.hex()}: {one}" for one in differences(instruction, info, operands)
+                ]
     assert not wrong
     assert checked > 8000
 
@@ -216,6 +218,8 @@ def test_the_form_chosen_freely_means_the_same() -> None:
         info: Any = OpCodeInfo(code)
         name = NAMES[code]
         if sized.match(name) or name in UNDECODABLE or info.fwait or "REL" in name or info.address_size == 32:
+            continue
+        if name.startswith("SAL_"):  # written freely, it is SHL
             continue
         kinds = [forms._KIND_NAMES[kind] for kind in info.op_kinds()]
         for with_memory in (False, True) if any("OR_MEM" in kind for kind in kinds) else (False,):
@@ -247,6 +251,16 @@ def test_the_shortest_encoding_is_taken() -> None:
 def test_avx_is_preferred_to_avx512_even_where_that_is_shorter() -> None:
     assert hexes("vaddps", xmm1, xmm2, mem[rax + 0x400]).startswith("c5")
     assert hexes("vaddps", xmm1, xmm2, xmm17).startswith("62")
+
+
+def test_sal_is_shl_unless_its_form_is_asked_for() -> None:
+    assert hexes("sal", rax, 3) == hexes("shl", rax, 3) == "48c1e003"
+    assert hexes("sal", rax, 3, form=Code.SAL_RM64_IMM8) == "48c1f003"
+
+
+def test_environments_whose_size_has_no_name_are_those_of_this_mode() -> None:
+    assert hexes("fldenv", mem[rax]) == "d920"
+    assert hexes("fnsave", mem[rax]) == "dd30"
 
 
 def test_addresses_of_every_shape() -> None:
@@ -314,6 +328,65 @@ def gnu_as() -> str | None:
     return shutil.which("as")
 
 
+def gnu_text(mnemonic: str, operands: list[Operand]) -> str:
+    """An instruction as GNU as reads it, in Intel's syntax."""
+    shown = [re.sub(r"^(\w+) (?=\w*:?\[)", r"\1 ptr ", str(operand)) for operand in operands]
+    shown = [re.sub(r"^st(\d)$", r"st(\1)", text) for text in shown]
+    return f"{mnemonic} {', '.join(shown)}"
+
+
+def assembled_by_gnu(folder: Path, texts: list[str]) -> tuple[dict[int, bytes], set[int]]:
+    """The bytes of each text, followed by no-operations; and which of them GNU as does not know."""
+    from tracklayer.native.loader import parse
+
+    refused: set[int] = set()
+    source, made = folder / "source.s", folder / "object"
+    for _ in range(2):
+        kept = [i for i in range(len(texts)) if i not in refused]
+        source.write_text(".text\n.intel_syntax noprefix\n" + "".join(f".balign 16\n{texts[i]}\n" for i in kept))
+        done = subprocess.run(["as", "--64", "-o", str(made), str(source)], capture_output=True, text=True)
+        lines = re.findall(r"^[^:]*:(\d+): (?:Error|Warning)", done.stderr, re.MULTILINE)
+        refused |= {kept[(int(line) - 4) // 2] for line in lines}
+        if done.returncode == 0 and not lines:
+            break
+    assert done.returncode == 0, done.stderr
+    data = bytes(parse(made.read_bytes()).section(".text").data)
+    return {i: data[16 * at : 16 * at + 16] for at, i in enumerate(kept)}, refused
+
+
+@pytest.mark.skipif(gnu_as() is None, reason="needs GNU as")
+def test_every_form_that_gnu_as_knows_means_the_same_to_it(tmp_path: Path) -> None:
+    """Each form of iced, chosen freely, with registers and with memory. Left out: branches, whose distances are
+    filled in later, and what GNU as gives another size without a difference in what is done."""
+    apart = re.compile(
+        r"_REL|XBEGIN|PUSHFW|POPFW|M14BYTE|M94BYTE|SREG|(SLDT|STR)_R64"
+        r"|(MOVMSKP[SD]|PMOVMSKB|PINSR[BW]|PEXTR[BW]|EXTRACTPS)_.*R64"
+    )
+    formatter = Formatter(FormatterSyntax.GAS)
+    rows = []
+    for code in ALL:
+        info: Any = OpCodeInfo(code)
+        if apart.search(NAMES[code]) or info.require_op_mask_register:
+            continue
+        kinds = [forms._KIND_NAMES[kind] for kind in info.op_kinds()]
+        for with_memory in (False, True) if any("OR_MEM" in kind for kind in kinds) else (False,):
+            operands = some_operands(info, with_memory)
+            made = encode(MNEMONICS[info.mnemonic], operands)[0]
+            rows.append((made, gnu_text(MNEMONICS[info.mnemonic], operands)))
+    theirs, refused = assembled_by_gnu(tmp_path, [text for _, text in rows])
+    same, wrong = 0, []
+    for i, raw in theirs.items():
+        made, text = rows[i]
+        if raw.startswith(made.data):
+            same += 1
+            continue
+        one, other = (formatter.format(decoded(data, OpCodeInfo(made.code))) for data in (made.data, raw))
+        if one != other:
+            wrong.append(f"{text}: {made.data.hex()} here, {raw.hex()} there")
+    assert not wrong
+    assert same > 6500 and len(refused) < 900
+
+
 @pytest.mark.skipif(gnu_as() is None, reason="needs GNU as")
 def test_two_thousand_random_instructions_agree_with_gnu_as(tmp_path: Path) -> None:
     """The text of each, in Intel's syntax, is assembled by GNU as; the bytes agree, or both decode to the same text."""
@@ -355,24 +428,14 @@ def test_two_thousand_random_instructions_agree_with_gnu_as(tmp_path: Path) -> N
             continue
         if NAMES[code].startswith("XCHG") and operands[0] == operands[1]:
             continue  # no-operations, of which GNU as takes another
-        shown = [re.sub(r"^(\w+) (?=\w*:?\[)", r"\1 ptr ", str(operand)) for operand in operands]
-        shown = [re.sub(r"^st(\d)$", r"st(\1)", text) for text in shown]
-        rows.append((made.data, f"{MNEMONICS[info.mnemonic]} {', '.join(shown)}", NAMES[made.code]))
-    source = tmp_path / "random.s"
-    source.write_text(".text\n.intel_syntax noprefix\n" + "".join(f".balign 16\n{text}\n" for _, text, _ in rows))
-    done = subprocess.run(["as", "--64", "-o", str(tmp_path / "o"), str(source)], capture_output=True, text=True)
-    lines = source.read_text().splitlines()
-    numbers = [int(line.split(":")[1]) for line in done.stderr.splitlines()[1:]]
-    assert done.returncode == 0, [lines[number - 1] for number in numbers][:20]
-    from tracklayer.native.loader import parse
-
-    code_bytes = bytes(parse((tmp_path / "o").read_bytes()).section(".text").data)
+        rows.append((made.data, gnu_text(MNEMONICS[info.mnemonic], operands), NAMES[made.code]))
+    theirs, refused = assembled_by_gnu(tmp_path, [text for _, text, _ in rows])
+    assert not refused, [rows[i][1] for i in refused][:20]
     same = 0
     for i, (data, text, name) in enumerate(rows):
-        theirs = code_bytes[16 * i : 16 * i + 16]
-        if theirs.startswith(data):
+        if theirs[i].startswith(data):
             same += 1
             continue
-        one, other = (formatter.format(decoded(raw, OpCodeInfo(CODES[0]))) for raw in (data, theirs))
-        assert one == other, f"{name} {text}: {data.hex()} here, {theirs.hex()} there"
+        one, other = (formatter.format(decoded(raw, OpCodeInfo(CODES[0]))) for raw in (data, theirs[i]))
+        assert one == other, f"{name} {text}: {data.hex()} here, {theirs[i].hex()} there"
     assert same > 1700

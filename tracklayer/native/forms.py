@@ -314,14 +314,15 @@ def _complain(mnemonic: str, operands: Sequence[Operand]) -> FormError:
 
 
 def _check_sizes(mnemonic: str, operands: Sequence[Operand], found: list[Form]) -> None:
-    """`mov [rax], 5` could be four things: the size has to be written."""
+    """`mov [rax], 5` could be four things: the size has to be written. Sizes that have no name, of the floating-point
+    unit's environments, are left to the penalty: it prefers those of 32-bit (and 64-bit) code."""
     unsized = [operand for operand in operands if isinstance(operand, Memory) and not operand.size]
     if not unsized:
         return
     sizes = {form.broadcast_size if unsized[0].is_broadcast else form.memory_size for form in found} - {0}
-    if len(sizes) > 1:
-        names = {1: "byte", 2: "word", 4: "dword", 6: "fword", 8: "qword", 10: "tbyte"}
-        names |= {16: "xmmword", 32: "ymmword", 64: "zmmword"}
+    names = {1: "byte", 2: "word", 4: "dword", 6: "fword", 8: "qword", 10: "tbyte"}
+    names |= {16: "xmmword", 32: "ymmword", 64: "zmmword"}
+    if len(sizes) > 1 and any(size in names for size in sizes):
         choice = ", ".join(f"{names.get(size, size)}[...]" for size in sorted(sizes))
         raise FormError(f"`{_text(mnemonic, operands)}`: write the size of the memory: {choice}")
 
@@ -544,8 +545,12 @@ def _text(mnemonic: str, operands: Sequence[Operand]) -> str:
 def encode(mnemonic: str, operands: Sequence[Operand], options: Options = _NO_OPTIONS) -> list[Encoded]:
     """Encode an instruction: its best form first. A jump has its short form first and its near form after it.
 
-    Distances to labels are not filled in; they count from the end of the instruction.
+    Distances to labels are not filled in; they count from the end of the instruction. SAL is another name of SHL; its
+    own encoding (Intel SDM, "Opcode Extensions": Group 2, /6) is what iced calls SAL, reserved in AMD's manual, and
+    taken only if it is asked for as a form.
     Errors: FormError."""
+    if mnemonic == "sal" and options.form is None:
+        mnemonic = "shl"
     shape = (mnemonic, options, *map(_shape, operands))
     known = _CACHE.get(shape)
     if known is not None:
