@@ -118,7 +118,7 @@ def write_palette(gb: Machine, index: u8, first: u8, value: u8) -> u8:
     """Write a byte of the palettes, except in mode 3. Returns the index afterwards: it steps in any case."""
     ppu.catch_up(gb)
     if gb.ppu.locks & ppu.PALETTES == 0:
-        ppu.touch(gb)
+        ppu.touch(gb, 0)
         at = (index >> 1 & 31) + (first & 32)
         colour = gb.color.palettes[at]
         gb.color.palettes[at] = colour & 0xFF | value << 8 if index & 1 else colour & 0xFF00 | value

@@ -69,7 +69,7 @@ def open_row(gb: Machine) -> u8:
     dot = u64(speed.dots(gb) - gb.ppu.line_start)
     if gb.ppu.line >= HEIGHT or gb.ppu.first_line != 0 or dot >= SCAN_DOTS:
         return 0
-    ppu.touch(gb)
+    ppu.touch(gb, 0)
     return u8(dot >> 2)
 
 

@@ -39,8 +39,6 @@ LAST_DOT = DOTS_PER_LINE - 4
 """Mode 3 ends here at the latest, whatever was done to it."""
 TAIL_DOTS = 2
 """How long after that a palette still sees pixels."""
-FETCH_DOTS = 6
-"""A tile's fetch: two dots each for its number, its low and its high bits."""
 OBJECT_DOTS = 6
 OBJECT_LOW = 4
 """The dot of an object's fetch at whose begin its low bits are there. The high bits are there when it is over."""
@@ -50,6 +48,15 @@ SHOWN = 0x80
 """Set in `out` and `mixed` where there is a pixel."""
 FIRST = 0x40
 """Set in `out` for the line's first pixel."""
+CGB_D = 3
+"""Revision of a chip; `Color.revision`."""
+RISES, FALLS = 1, 2
+"""`tile_data`, in the dot in which LCDC bit 4 changes. A tile's byte that is read just then is, as the bit falls, the
+tile's number instead, or on revision D its low bits; as it rises, the byte that was last read from 8000-8FFF, be it a
+tile's or an object's.
+
+Source: mealybug-tearoom, "The Comprehensive Game Boy PPU Documentation"; m3_lcdc_tile_sel_win_change2 tells which byte.
+"""
 MIRRORED = tuple(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 """Each byte with its bits in the opposite order."""
 
@@ -68,6 +75,7 @@ def begin(gb: Machine) -> None:
     pipe.scrolled = 0
     pipe.window_tile = 0
     pipe.insert = 0
+    pipe.held = 0
     pipe.object = 0
     pipe.object_dot = 0
     pipe.obj_low = 0
@@ -111,12 +119,9 @@ def tick(gb: Machine) -> None:
         else:
             shift_pixel(gb)
     fetch_dot(gb)
-    if pipe.count == 0 and FETCH_DOTS <= pipe.fetch < 0x80:
-        pipe.low = pipe.next_low
-        pipe.high = pipe.next_high
-        pipe.attributes = pipe.next_attributes
-        pipe.count = 8
-        pipe.fetch = 0
+    if pipe.count == 0 and window.FETCH_DOTS <= pipe.fetch < 0x80:
+        window.next_tile(gb)
+        pipe.held = 0
         if gb.ppu.window_mode:
             pipe.window_tile = (pipe.window_tile + 1) & 31
     if pipe.dot >= LAST_DOT:
@@ -163,7 +168,7 @@ def shift_pixel(gb: Machine) -> None:
             pixel = pipe.obj_behind >> 7 << 5 | pipe.obj_palette >> 7 << 4 | obj << 2 | colour
             pipe.out_attributes = 0 if pipe.insert else pipe.attributes
             pipe.out_marks = u8(pipe.obj_marks)
-            pipe.out = FIRST | pixel if pipe.px == 8 else mix(gb, pixel)
+            pipe.out = FIRST | pixel if pipe.px == 8 and gb.color.hardware == 0 else mix(gb, pixel)
         pipe.obj_low = pipe.obj_low << 1
         pipe.obj_high = pipe.obj_high << 1
         pipe.obj_palette = pipe.obj_palette << 1
@@ -196,6 +201,8 @@ def begin_window(gb: Machine) -> None:
         pipe.insert = pipe.count == 0
     else:
         gb.ppu.window_mode = 1
+        if gb.color.hardware:
+            window.hold_background(gb)
         pipe.window_tile = 0
         pipe.count = 0
         pipe.fetch = 0xFF
@@ -265,14 +272,15 @@ def fetch_dot(gb: Machine) -> None:
     pipe = gb.ppu.pipe
     step = u8(pipe.fetch + 1)
     if step == 1:
-        pipe.fetch_px = pipe.px
+        if gb.color.hardware == 0 or pipe.count == 0:
+            pipe.fetch_px = pipe.px
     elif step == 2:
         fetch_number(gb)
     elif step == 4:
-        pipe.next_low = tile_byte(gb, tile_address(gb))
+        pipe.next_low = tile_byte(gb, 0)
     elif step == 6:
-        pipe.next_high = tile_byte(gb, tile_address(gb) + 1)
-    if step <= FETCH_DOTS or step >= 0x80:
+        pipe.next_high = tile_byte(gb, 1)
+    if step <= window.FETCH_DOTS or step >= 0x80:
         pipe.fetch = step
 
 
@@ -281,6 +289,7 @@ def fetch_number(gb: Machine) -> None:
     """Read the tile's number from the map."""
     pipe = gb.ppu.pipe
     row = gb.ppu.window_line if gb.ppu.window_mode else gb.ppu.line + gb.ppu.scy & 0xFF
+    pipe.row = row & 7
     column = pipe.window_tile if gb.ppu.window_mode else (pipe.fetch_px + gb.ppu.scx & 0xFF) >> 3
     chosen = WINDOW_MAP if gb.ppu.window_mode else BG_MAP
     first = 0x1C00 if gb.ppu.lcdc & chosen else 0x1800
@@ -290,17 +299,31 @@ def fetch_number(gb: Machine) -> None:
 
 
 @typed
-def tile_byte(gb: Machine, address: u16) -> u8:
+def tile_byte(gb: Machine, plane: u8) -> u8:
     """A byte of the tile's row, mirrored if its attributes say so."""
-    bits = gb.vram[address & 0x3FFF]
+    pipe = gb.ppu.pipe
+    bits = pipe.latch
+    if pipe.tile_data != RISES:
+        bits = gb.vram[(tile_address(gb) + plane) & 0x3FFF]
+        if gb.ppu.lcdc & TILE_DATA:
+            pipe.latch = bits
+        if pipe.tile_data == FALLS and gb.color.revision != CGB_D:
+            bits = pipe.tile
+        elif pipe.tile_data == FALLS:
+            bits = gb.vram[tile_address(gb) & 0x3FFF]
     return MIRRORED[bits] if gb.ppu.pipe.next_attributes & 0x20 else bits
 
 
 @typed
 def tile_address(gb: Machine) -> u16:
-    """Where in VRAM the low byte of the tile's current row lies."""
+    """Where in VRAM the low byte of the tile's current row lies. From revision D on that is the row of its number.
+
+    Source: mealybug-tearoom, "The Comprehensive Game Boy PPU Documentation".
+    """
     pipe = gb.ppu.pipe
     row = gb.ppu.window_line if gb.ppu.window_mode else gb.ppu.line + gb.ppu.scy
+    if gb.color.revision >= CGB_D:
+        row = pipe.row
     row = (7 - (row & 7) if pipe.next_attributes & 0x40 else row) & 7
     address = (pipe.next_attributes & 8) << 10 | pipe.tile * 16 + row * 2
     if gb.ppu.lcdc & TILE_DATA == 0 and pipe.tile < 128:
@@ -343,6 +366,8 @@ def object_row(gb: Machine, plane: u8) -> u8:
         tile = tile & 0xFE
     bank = (flags & 8) << 10 if gb.color.functions else 0
     bits = gb.vram[((tile * 16 + row * 2) & 0x1FFE) + bank + (plane & 1)]
+    if plane == 1:
+        gb.ppu.pipe.latch = bits
     return MIRRORED[bits] if flags & 0x20 else bits
 
 

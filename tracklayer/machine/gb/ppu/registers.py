@@ -7,13 +7,29 @@ Source:  Pan Docs, "LCD Control Register", "LCD Status Registers", "Palettes", "
 
 from __future__ import annotations
 
+from typing import Any
+
 from tracklayer.lang import typed, u8, u16, u64
 from tracklayer.machine.common.clock import NEVER
 from tracklayer.machine.common.registers import Reg
 
 from .. import events, speed
 from . import line, pipeline, stat, window
-from .state import DOTS_PER_FRAME, DOTS_PER_LINE, HBLANK, HEIGHT, LCD_ENABLE, Machine
+from .state import (
+    BG_ENABLE,
+    BG_MAP,
+    DOTS_PER_FRAME,
+    DOTS_PER_LINE,
+    HBLANK,
+    HEIGHT,
+    LCD_ENABLE,
+    OBJ_ENABLE,
+    OBJ_TALL,
+    TILE_DATA,
+    WINDOW_ENABLE,
+    WINDOW_MAP,
+    Machine,
+)  # fmt: skip
 from .timing import (
     COMPARE_DOT,
     SCAN_END,
@@ -25,6 +41,8 @@ from .timing import (
     touch,
 )  # fmt: skip
 
+LCDC_STEPS = ((1, BG_ENABLE | OBJ_ENABLE | TILE_DATA | WINDOW_ENABLE), (2, BG_MAP | WINDOW_MAP), (3, OBJ_TALL))
+"""On a Color: how many dots late which bits of LCDC reach the pipeline."""
 DOTS_BEFORE_ON = 4
 """When the LCD goes on, the first line is already so many dots old."""
 
@@ -39,9 +57,11 @@ def read_lcdc(gb: Machine) -> u8:
 def write_lcdc(gb: Machine, value: u8) -> None:
     """LCDC: bit 7 turns the LCD on and off, the others change what is drawn from here on."""
     catch_up(gb)
-    touch(gb)
-    window.lcdc_changes(gb, value)
     before = gb.ppu.lcdc
+    if gb.color.hardware:
+        change_in_steps(gb, value)
+    touch(gb, 0)
+    window.lcdc_changes(gb, value)
     gb.ppu.lcdc = value
     if before & LCD_ENABLE and not value & LCD_ENABLE:
         lcd_off(gb)
@@ -50,6 +70,32 @@ def write_lcdc(gb: Machine, value: u8) -> None:
     if value & LCD_ENABLE:
         window.match_wy(gb)
     gb.clock.attention()
+
+
+@typed
+def late(gb: Machine, dots: Any) -> u8:
+    """How many dots later than on a DMG a write reaches the pipeline, if that is `dots` on a Color at normal speed.
+
+    Source: mealybug-tearoom, "The Comprehensive Game Boy PPU Documentation".
+    Proof:  mealybug-tearoom m3_*_cgb_c; gambatte scy/*, scx_during_m3/*, bgtilemap/*, bgtiledata/*.
+    """
+    return dots - gb.speed.double if gb.color.hardware else 0
+
+
+@typed(outline=True)
+def change_in_steps(gb: Machine, value: u8) -> None:
+    """On a Color each bit of LCDC reaches the pipeline at its own time. Bit 4 disturbs the reads of that dot."""
+    for dots, bits in LCDC_STEPS:
+        mixed = gb.ppu.lcdc & ~bits & 0xFF | value & bits
+        if mixed != gb.ppu.lcdc:
+            touch(gb, late(gb, dots))
+            window.lcdc_changes(gb, mixed)
+            if (mixed ^ gb.ppu.lcdc) & TILE_DATA:
+                gb.ppu.pipe.tile_data = pipeline.RISES if mixed & TILE_DATA else pipeline.FALLS
+                touch(gb, late(gb, dots) + 1)
+                gb.ppu.pipe.tile_data = 0
+            gb.ppu.lcdc = mixed
+            window.match_wy(gb)
 
 
 @typed
@@ -136,7 +182,7 @@ def read_scy(gb: Machine) -> u8:
 def write_scy(gb: Machine, value: u8) -> None:
     """The background's top row."""
     catch_up(gb)
-    touch(gb)
+    touch(gb, late(gb, 2))
     gb.ppu.scy = value
 
 
@@ -148,9 +194,12 @@ def read_scx(gb: Machine) -> u8:
 
 @typed
 def write_scx(gb: Machine, value: u8) -> None:
-    """The background's left column."""
+    """The background's left column. On a Color its low bits change first."""
     catch_up(gb)
-    touch(gb)
+    if gb.color.hardware:
+        touch(gb, late(gb, 1))
+        gb.ppu.scx = gb.ppu.scx & 0xF8 | value & 7
+    touch(gb, late(gb, 2))
     gb.ppu.scx = value
 
 
@@ -182,12 +231,13 @@ def write_lyc(gb: Machine, value: u8) -> None:
 def pixel_waits(gb: Machine) -> bool:
     """Before a palette changes: whether a pixel is just on its way to the screen. It will see old and new value ORed.
 
+    On a Color it sees the new one alone.
     The line's first pixel comes a little late and sees only the new one.
     Proof: mealybug-tearoom m3_bgp_change, age m3-bg-bgp.
     """
     catch_up(gb)
-    touch(gb)
-    return gb.ppu.pipe.active != 0 and gb.ppu.pipe.out_x > 0
+    touch(gb, 0)
+    return gb.ppu.pipe.active != 0 and gb.ppu.pipe.out_x > 0 and gb.color.hardware == 0
 
 
 @typed
@@ -251,7 +301,7 @@ def read_wy(gb: Machine) -> u8:
 def write_wy(gb: Machine, value: u8) -> None:
     """The window's top line."""
     catch_up(gb)
-    touch(gb)
+    touch(gb, 0)
     gb.ppu.wy = value
     if gb.ppu.lcdc & LCD_ENABLE:
         window.match_wy(gb)
@@ -267,7 +317,7 @@ def read_wx(gb: Machine) -> u8:
 def write_wx(gb: Machine, value: u8) -> None:
     """The window's left column, plus 7."""
     catch_up(gb)
-    touch(gb)
+    touch(gb, late(gb, 1))
     gb.ppu.wx = value
 
 

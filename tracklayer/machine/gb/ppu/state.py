@@ -74,6 +74,8 @@ class Pipe:
     """`px` when the tile's fetch began."""
     tile: u8
     window_tile: u8
+    row: u8
+    """The row within the tile when its number was read."""
     next_low: u8
     next_high: u8
     low: u8
@@ -97,6 +99,18 @@ class Pipe:
     out_marks: u8
     out: u8
     """The pixel that was shifted out last, on its way to a palette; 0 if there is none."""
+    held: u8
+    """On a Color, while the window's first tile is fetched: `fetch` of the background's tile, plus one; else 0."""
+    held_count: u8
+    held_tile: u8
+    held_low: u8
+    held_high: u8
+    held_attributes: u8
+    """The other fields that it needs to go on, should the window be switched off again."""
+    tile_data: u8
+    """On a Color, while LCDC bit 4 changes: RISES or FALLS (pipeline.py); else 0."""
+    latch: u8
+    """On a Color, the byte of a tile that was last read from 8000-8FFF."""
     out_x: u8
     """Where the next pixel comes in the picture."""
 

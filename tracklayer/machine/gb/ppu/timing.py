@@ -307,9 +307,12 @@ def look_again(gb: Machine) -> None:
 
 
 @typed(outline=True)
-def touch(gb: Machine) -> None:
-    """A register that drawing reads is about to change: draw all that still sees the old value."""
-    dot = u16(speed.dots(gb) - gb.ppu.line_start)
+def touch(gb: Machine, late: u8) -> None:
+    """A register that drawing reads is about to change: draw all that still sees the old value.
+
+    `late`: so many dots more than on a DMG.
+    """
+    dot = u16(u64(speed.dots(gb) - gb.ppu.line_start) + late)
     phase = gb.ppu.phase
     if gb.ppu.lcdc & LCD_ENABLE == 0:
         pass  # nothing is being drawn
@@ -321,7 +324,7 @@ def touch(gb: Machine) -> None:
             look_again(gb)
             reschedule(gb)
     elif phase == SCAN_END and gb.ppu.first_line == 0:
-        objects.scan_until(gb, dot)
+        objects.scan_until(gb, u16(dot - late))
     elif gb.ppu.line < HEIGHT and (phase == HBLANK_SIGNAL or phase == LINE_BEGIN):
         if gb.ppu.pipe.active == 0 and dot < gb.ppu.mode3_end + pipeline.TAIL_DOTS:
             pipeline.begin(gb)

@@ -19,6 +19,9 @@ from .state import HEIGHT, WINDOW_ENABLE, Machine
 LATE_WX = 166
 """WX that is matched too late for this line, and held for the next."""
 
+FETCH_DOTS = 6
+"""A tile's fetch: two dots each for its number, its low and its high bits."""
+
 
 @typed
 def match_wy(gb: Machine) -> None:
@@ -71,6 +74,51 @@ def hold(gb: Machine, px: u8) -> None:
 def lcdc_changes(gb: Machine, value: u8) -> None:
     """LCDC is about to become `value`."""
     if value & WINDOW_ENABLE == 0:
+        if gb.ppu.pipe.held:
+            release_background(gb)
         leave(gb)
     elif gb.ppu.lcdc & WINDOW_ENABLE == 0 and gb.ppu.window_held != 0 and gb.ppu.line < HEIGHT:
         gb.ppu.window_mode = 1
+
+
+@typed
+def hold_background(gb: Machine) -> None:
+    """The window begins. On a Color the background's tiles wait until the window's first is there."""
+    pipe = gb.ppu.pipe
+    pipe.held = u8(pipe.fetch + 1)
+    pipe.held_count = pipe.count
+    pipe.held_tile = pipe.tile
+    pipe.held_low = pipe.next_low
+    pipe.held_high = pipe.next_high
+    pipe.held_attributes = pipe.next_attributes
+
+
+@typed
+def release_background(gb: Machine) -> None:
+    """The window was switched off before its first tile was there: the background goes on where it stood.
+
+    Proof: gambatte window/late_disable_*_cgb04c_*.
+    """
+    pipe = gb.ppu.pipe
+    pipe.fetch = u8(pipe.held - 1)
+    pipe.held = 0
+    pipe.count = pipe.held_count
+    pipe.tile = pipe.held_tile
+    pipe.next_low = pipe.held_low
+    pipe.next_high = pipe.held_high
+    pipe.next_attributes = pipe.held_attributes
+    if pipe.count == 0 and pipe.fetch >= FETCH_DOTS:
+        next_tile(gb)
+
+
+@typed
+def next_tile(gb: Machine) -> None:
+    """A tile has been fetched, and the last pixel of the one before is out: its pixels come next."""
+    pipe = gb.ppu.pipe
+    pipe.low = pipe.next_low
+    pipe.high = pipe.next_high
+    pipe.attributes = pipe.next_attributes
+    pipe.count = 8
+    pipe.fetch = 0
+    if gb.color.hardware:
+        pipe.fetch_px = pipe.px
