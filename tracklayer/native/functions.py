@@ -9,14 +9,13 @@ Invariant: on every way out, every buffer is released, every reference given bac
 
 | type | from Python | in native code |
 |---|---|---|
-| `i8 i16 i32 i64 u8 u16 u32 u64` | an integer that fits (`__index__` counts), else OverflowError | an integer,
-extended to 64 bits | | `f32 f64` | a number (`__float__` counts) | a float in an XMM register |
+| `i8 i16 i32 i64 u8 u16 u32 u64` | an integer that fits (`__index__` counts) | an integer, extended to 64 bits |
+| `f32 f64` | a number (`__float__` counts) | a float in an XMM register |
 | `bool` | any object, its truth | 0 or 1 |
 | `ptr` | an address (an integer), or None for null | 64 bits |
 | `object` | any object | `PyObject *`, borrowed |
 | `buffer`, `mut buffer` | what has a (writable) buffer of bytes | two arguments: address, bytes |
-| `f64[]`, `mut i32[]`, ... | what has a contiguous (writable) buffer of that element type | two arguments: address,
-elements |
+| `f64[]`, `mut i32[]` | a contiguous (writable) buffer of that element type | two arguments: address, elements |
 
 As a result also `void` (None) and a pair such as `(i64, i64)`, in RAX and RDX (floats: XMM0, XMM1). An `object` result
 is a new reference, or null with an exception set.
