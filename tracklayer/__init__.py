@@ -9,23 +9,28 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .api import (
+        Access,
         BusyError,
         EngineError,
         GameBoy,
         Hook,
         ModelError,
         Region,
+        RegisterError,
         Rewind,
         RomError,
         SaveError,
         Snapshot,
         StateError,
+        Symbol,
+        SymbolError,
+        Symbols,
         TracklayerError,
     )
 
 __all__ = [
-    "BusyError", "EngineError", "GameBoy", "Hook", "ModelError", "Region", "Rewind", "RomError", "SaveError",
-    "Snapshot", "StateError", "TracklayerError",
+    "Access", "BusyError", "EngineError", "GameBoy", "Hook", "ModelError", "Region", "RegisterError", "Rewind",
+    "RomError", "SaveError", "Snapshot", "StateError", "Symbol", "SymbolError", "Symbols", "TracklayerError",
 ]  # fmt: skip
 
 __version__ = "0.1.0"

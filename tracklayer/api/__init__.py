@@ -1,6 +1,7 @@
 """Where the rooms meet: the console as a Python object.
 
-gameboy.py      GameBoy: running, looking, touching, hooks, regions, states
+gameboy.py      GameBoy: running, looking, touching, states
+hooks.py        hooks and regions; symbols.py: names of places
 engines.py      the engines by name
 roms.py         cartridge images and their headers
 pictures.py     shades, colours, PNG files
@@ -15,11 +16,24 @@ lockstep.py     two engines side by side
 vectors.py      the bare processor against vectors
 """
 
-from .errors import BusyError, EngineError, ModelError, RomError, SaveError, StateError, TracklayerError
-from .gameboy import BUTTONS, CYCLES_PER_FRAME, CYCLES_PER_SECOND, GameBoy, Hook, Region
+from .errors import (
+    BusyError,
+    EngineError,
+    ModelError,
+    RegisterError,
+    RomError,
+    SaveError,
+    StateError,
+    SymbolError,
+    TracklayerError,
+)  # fmt: skip
+from .gameboy import BUTTONS, CYCLES_PER_FRAME, CYCLES_PER_SECOND, GameBoy
+from .hooks import Access, Hook, Region
 from .rewind import Rewind, Snapshot
+from .symbols import Symbol, Symbols
 
 __all__ = [
-    "BUTTONS", "CYCLES_PER_FRAME", "CYCLES_PER_SECOND", "BusyError", "EngineError", "GameBoy", "Hook", "ModelError",
-    "Region", "Rewind", "RomError", "SaveError", "Snapshot", "StateError", "TracklayerError",
+    "BUTTONS", "CYCLES_PER_FRAME", "CYCLES_PER_SECOND", "Access", "BusyError", "EngineError", "GameBoy", "Hook",
+    "ModelError", "Region", "RegisterError", "Rewind", "RomError", "SaveError", "Snapshot", "StateError", "Symbol",
+    "SymbolError", "Symbols", "TracklayerError",
 ]  # fmt: skip

@@ -29,3 +29,11 @@ class SaveError(TracklayerError):
 
 class BusyError(TracklayerError, RuntimeError):
     """A console was asked to run while it runs: from one of its own hooks, or from a second thread."""
+
+
+class SymbolError(TracklayerError):
+    """A symbol file cannot be read."""
+
+
+class RegisterError(TracklayerError):
+    """A register cannot be changed now."""

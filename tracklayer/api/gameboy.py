@@ -27,12 +27,15 @@ from .disassembly import LONGEST, disassemble
 from .engines import STOP_ROOM, Engine, Progress, make_engine
 from .errors import BusyError, ModelError, StateError
 from .files import write_atomically
+from .hooks import FRAME, INTERRUPT, READ, WRITE, Hooked, calling
 from .memory import Memory
 from .plugs import Plugs
-from .registers import Registers, fitting
+from .registers import FrozenRegisters, Registers
 from .rewind import Snapshot
 from .roms import load_cartridge, read_rom
 from .sound import Sound
+from .symbols import Symbols
+from .symbols import beside as symbols_beside
 
 if TYPE_CHECKING:
     import numpy
@@ -62,84 +65,7 @@ BUTTONS = {
     "start": joypad.START,
 }
 
-HookFunction = Callable[["GameBoy"], object]
-
-
-class Hook:
-    """A function that is called before the instruction at an address executes, until `remove()`."""
-
-    __slots__ = ("_console", "address", "function")
-
-    def __init__(self, console: GameBoy, address: int, function: HookFunction) -> None:
-        self._console: GameBoy | None = console
-        self.address = address
-        self.function = function
-
-    @property
-    def active(self) -> bool:
-        """Whether the hook is still in place."""
-        return self._console is not None
-
-    def remove(self) -> None:
-        """Take the hook away; in the hook itself too. Removing it again does nothing."""
-        console, self._console = self._console, None
-        if console is not None:
-            console._drop_hook(self)
-
-    def __enter__(self) -> Hook:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.remove()
-
-    def __repr__(self) -> str:
-        return f"<Hook at {self.address:04X}: {self.function!r}{'' if self.active else ', removed'}>"
-
-
-class Region:
-    """Addresses that Python functions answer for, until `remove()`."""
-
-    __slots__ = ("_console", "_remove", "first", "last")
-
-    def __init__(self, console: GameBoy, first: int, last: int, remove: Callable[[], None]) -> None:
-        self._console: GameBoy | None = console
-        self._remove = remove
-        self.first = first
-        self.last = last
-
-    @property
-    def active(self) -> bool:
-        """Whether the region is still in place."""
-        return self._console is not None
-
-    def remove(self) -> None:
-        """Give the addresses back to what stands there otherwise. Removing it again does nothing."""
-        console, self._console = self._console, None
-        if console is not None:
-            console._drop_region(self)
-
-    def __enter__(self) -> Region:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.remove()
-
-    def __repr__(self) -> str:
-        return f"<Region {self.first:04X}-{self.last:04X}{'' if self.active else ', removed'}>"
-
-
-def _asking(console: GameBoy) -> Callable[[int], int]:
-    """What an engine calls at a hook. It does not keep the console alive."""
-    reference = weakref.ref(console)
-
-    def on_hook(address: int) -> int:
-        console = reference()
-        return 0 if console is None else console._on_hook(address)
-
-    return on_hook
-
-
-class GameBoy(Plugs):
+class GameBoy(Hooked, Plugs):
     """One console with a cartridge in it, about to execute the cartridge's first instruction at 0100.
 
     rom:           the image's bytes, a path, `file.zip::member`, or "demo".
@@ -151,6 +77,8 @@ class GameBoy(Plugs):
                    if it is there, and written by `close()`, at the end of a `with`, when an exception leaves a run,
                    when the program ends, and from time to time while the game leaves the memory alone. None: no file.
     clock:         what a clock in the cartridge follows: "guest", the guest's own time, or "world", the time of day.
+    symbols:       the program's symbols: a path, or `Symbols`; None: those of the file beside the ROM with the ending
+                   .sym, if there is one.
     progress:      told of the engine's first build on this machine, `progress(words, done, of)`.
 
     Consoles share nothing that changes: use as many as you like, each in one thread at a time.
@@ -166,6 +94,7 @@ class GameBoy(Plugs):
         cartridge_ram: int | None = None,
         save: str | os.PathLike[str] | None = None,
         clock: str = "guest",
+        symbols: str | os.PathLike[str] | Symbols | None = None,
         progress: Progress | None = None,
     ) -> None:
         if model not in MODELS:
@@ -174,6 +103,10 @@ class GameBoy(Plugs):
         cartridge = load_cartridge(image, cartridge_ram)
         self._set_up(make_engine(engine, progress), model, build.new_console(cartridge, MODELS[model]))
         self._attach()
+        if symbols is not None:
+            self.symbols = symbols
+        elif isinstance(rom, str | os.PathLike):
+            self._symbols_path = symbols_beside(rom)
         if clock != "guest":
             self.clock = clock
         if save is not None:
@@ -193,9 +126,14 @@ class GameBoy(Plugs):
         self._sound = Sound(self._gb, model, SLICE)
         self._running = threading.Lock()
         self._runner = 0
-        self._hooks: dict[int, tuple[Hook, ...]] = {}
+        self._frozen = FrozenRegisters(self._gb.cpu)
+        self._in_access = 0
+        self._hooks = {}
+        self._listeners = dict.fromkeys((READ, WRITE, INTERRUPT, FRAME), ())
+        self._symbols = None
+        self._symbols_path = ""
         self._gb.host.passed_time = NEVER
-        self._retired: list[object] = []
+        self._retired = []
         self._battery: Battery | None = None
         self._device = None
         self._camera = self._light = None
@@ -203,7 +141,7 @@ class GameBoy(Plugs):
     def _attach(self) -> None:
         """Wire the machine to its engine."""
         self._attached = True
-        self._engine.attach(self._gb, _asking(self))
+        self._engine.attach(self._gb, calling(self, "_on_hook"))
         self._run = self._engine.runner(self._gb)
 
     def _first_run(self, limit: int) -> int:
@@ -238,7 +176,7 @@ class GameBoy(Plugs):
             end = ((now - START) // CYCLES_PER_FRAME + frames) * CYCLES_PER_FRAME
             if sound:
                 self._sound.forget()
-            if frames > LOOKED_AT and render and not self._hooks and not self._gb.host.region_count:
+            if frames > LOOKED_AT and render and not self._watched():
                 self._advance(end - LOOKED_AT * CYCLES_PER_FRAME, False, False, sound)
             self._advance(end, False, render, sound)
         return True
@@ -311,6 +249,14 @@ class GameBoy(Plugs):
         finally:
             self._leave()
 
+    def _watched(self) -> bool:
+        """Whether Python may look at the screen while the guest runs."""
+        return bool(self._hooks or any(self._listeners.values()) or self._gb.host.region_count)
+
+    def _symbols_beside(self) -> Symbols:
+        path = self._symbols_path
+        return Symbols.read(path) if path and os.path.exists(path) else Symbols()
+
     def _enter(self) -> None:
         if not self._running.acquire(blocking=False):
             if self._runner == threading.get_ident():
@@ -379,7 +325,7 @@ class GameBoy(Plugs):
     def registers(self) -> Registers:
         """The processor's registers: `gb.registers.a`, `.hl`, `.pc`, `.flag_z`, and assignments to these."""
         self._here()
-        return self._registers
+        return self._frozen if self._in_access else self._registers
 
     @property
     def cartridge_ram(self) -> bytes:
@@ -488,94 +434,6 @@ class GameBoy(Plugs):
         """Let some buttons go; without names, all."""
         for name in names or BUTTONS:
             self.button(name, False)
-
-    # ------------------------------------------------------------------ hooks and regions
-
-    def hook(self, address: int, function: HookFunction | None = None) -> Any:
-        """Have `function(gb)` called before the instruction at an address executes, whatever engine runs the guest.
-
-        It may read and write registers and memory (a new PC says what comes next), raise (the exception comes out of
-        `tick` at once, before the instruction; the console can go on afterwards, with that instruction), run another
-        console, and remove hooks. Several hooks at one address are called in the order in which they came.
-
-        Returns: a `Hook`, whose `remove()` takes it away. Without a function it is a decorator that does the same.
-        """
-        fitting("a hook's address", address, 0xFFFF)
-        if function is None:
-            return lambda decorated: self.hook(address, decorated)
-        if not callable(function):
-            raise TypeError(f"{function!r} cannot be called")
-        gb = self._here()
-        hook = Hook(self, address, function)
-        self._hooks[address] = (*self._hooks.get(address, ()), hook)
-        build.set_hook(gb, address, True)
-        self._place_hooks()
-        return hook
-
-    def _place_hooks(self) -> None:
-        """Tell the machine and the engine of the hooks as they are now."""
-        alone = ((address, hooks[0].function) for address, hooks in self._hooks.items() if len(hooks) == 1)
-        build.set_quick_hooks(self._gb, alone)
-        # Only while there are hooks: a console that its own machine holds has to wait for the garbage collector.
-        self._gb.host.face = self if self._hooks else None
-        self._changed()
-
-    def _drop_hook(self, hook: Hook) -> None:
-        gb = self._here()
-        left = tuple(other for other in self._hooks[hook.address] if other is not hook)
-        self._retired.append(hook)
-        if left:
-            self._hooks[hook.address] = left
-        else:
-            del self._hooks[hook.address]
-            build.set_hook(gb, hook.address, False)
-        self._place_hooks()
-
-    def _on_hook(self, address: int) -> int:
-        """Call the hooks of an address. Returns 1 where another instruction than the one there comes next."""
-        gb = self._gb
-        cpu, host, now = gb.cpu, gb.host, gb.clock.now()
-        if host.passed_time == now and host.passed_address == address:
-            return 0  # it raised here before; this time its instruction executes
-        left = 1
-        try:
-            for hook in self._hooks.get(address, ()):
-                if hook.active:
-                    hook.function(self)
-            left = int(cpu.pc != address)
-        except BaseException:
-            host.passed_time, host.passed_address = now, address
-            raise
-        finally:
-            # Who leaves here comes back by a boundary, and this instruction's has been: the one after EI counts once.
-            if left and self._engine.name == "reference" and cpu.ei_delay == 1:
-                cpu.ei_delay = 2
-        return left
-
-    def map_region(
-        self, first: int, last: int, read: Callable[[int], int], write: Callable[[int, int], object]
-    ) -> Region:
-        """Let Python answer for the guest addresses `first` to `last`, within 0000-FF7F.
-
-        `read(address)` gives a byte (an int, of which the low 8 bits count), `write(address, value)` takes one. Both
-        are called in the middle of an instruction; if one raises, the instruction ends, with FF read, and the exception
-        comes out of `tick`. Where regions overlap the older one answers.
-
-        Returns: a `Region`, whose `remove()` gives the addresses back.
-        Errors:  ValueError for other addresses, and where there are 16 regions already.
-        """
-        if not callable(read) or not callable(write):
-            raise TypeError("a region takes two callables: read(address) and write(address, value)")
-        gb = self._here()
-        region = Region(self, first, last, build.add_region(gb, first, last, read, write))
-        self._changed()
-        return region
-
-    def _drop_region(self, region: Region) -> None:
-        self._here()
-        self._retired.append(region)  # its functions may be running just now
-        region._remove()
-        self._changed()
 
     # ------------------------------------------------------------------ states
 

@@ -14,6 +14,7 @@ from ..cpu.sm83.execute import FORMS, FORMS_CB, NOTHING, PREFIX, execute, execut
 from ..cpu.sm83.operands import next_byte
 from ..cpu.sm83.timing import best_cycles
 from ..lang import address_of, consult, go, i64, null, pointer, pointer_at, tell, typed, u1, u8, u16, u64, unlikely
+from ..machine.gb import hooks
 from ..machine.gb.console import GB
 from ..machine.gb.host import QUICK_HOOKS
 from ..machine.gb.maps import COVERED, ECHO, ROM_HIGH, UNSTEADY, VRAM, WRAM
@@ -254,16 +255,13 @@ def call_hook(gb: GB, address: u16) -> u1:
     host = gb.host
     if host.passed_time == gb.clock.now() and host.passed_address == address:
         return 0
-    slot: u8 = host.quick_first[address & 0xFF]
-    found: u8 = 0
-    while slot != 0 and found == 0:
-        if host.quick[(slot - 1) & (QUICK_HOOKS - 1)].address == address:
-            found = slot
-        else:
-            slot = host.quick[(slot - 1) & (QUICK_HOOKS - 1)].next
+    slot = hooks.place(gb, address)
     left = False
-    if found:
-        tell(host.ports, host.quick[(found - 1) & (QUICK_HOOKS - 1)].function, host.face)
+    if slot == hooks.NOBODY:
+        return 0
+    entry = host.quick[(slot - 1) & (QUICK_HOOKS - 1)]
+    if slot != hooks.UNKNOWN and entry.function:
+        tell(host.ports, entry.function, host.face)
         left = gb.cpu.pc != address
     else:
         left = consult(host.ports, host.engine.on_hook, 1, address) != 0

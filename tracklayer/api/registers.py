@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from tracklayer.cpu.sm83 import Cpu, pack_f, unpack_f
 
+from .errors import RegisterError
+
 
 def fitting(name: str, value: int, largest: int) -> int:
     """The value, if it lies between 0 and `largest`. Errors: ValueError, TypeError."""
@@ -124,4 +126,19 @@ class Registers:
         return (
             f"PC={cpu.pc:04X} A={cpu.a:02X} F={flags} BC={cpu.bc:04X} DE={cpu.de:04X} HL={cpu.hl:04X}"
             f" SP={cpu.sp:04X} IME={int(cpu.ime)}"
+        )
+
+
+class FrozenRegisters(Registers):
+    """The registers in the middle of an instruction: to be read only."""
+
+    __slots__ = ()
+
+    def __init__(self, cpu: Cpu) -> None:
+        object.__setattr__(self, "_cpu", cpu)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise RegisterError(
+            f"{name} cannot be set while the processor reads or writes: the instruction is not over. A hook on an "
+            "instruction, an interrupt or a frame can"
         )

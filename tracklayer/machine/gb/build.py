@@ -166,17 +166,37 @@ def set_hook(gb: Any, address: int, on: bool) -> None:
     maps.remap(gb, page, 1)
 
 
-def set_quick_hooks(gb: Any, hooks: Iterable[tuple[int, Any]]) -> None:
-    """The functions that are alone at their addresses, as many as there is room for. Whoever calls this keeps them
-    alive."""
+def set_quick_hooks(gb: Any, places: Iterable[tuple[int, int, Any]]) -> None:
+    """The places that have hooks, as many as there is room for: address, bank or ANY_BANK, and the function that is
+    alone there or None. Whoever calls this keeps the functions alive."""
     host = gb.host
     for index in range(256):
         host.quick_first[index] = 0
-    for index, (address, function) in enumerate(itertools.islice(hooks, QUICK_HOOKS)):
+    for index, (address, bank, function) in enumerate(itertools.islice(places, QUICK_HOOKS)):
         slot = host.quick[index]
-        slot.function, slot.address = function, address
+        slot.function, slot.address, slot.bank = function, address, bank
         slot.next = host.quick_first[address & 0xFF]
         host.quick_first[address & 0xFF] = index + 1
+
+
+def set_access_hooks(gb: Any, reads: Iterable[tuple[int, int]], writes: Iterable[tuple[int, int]]) -> None:
+    """The ranges of addresses, first and last, at which reads and writes are told of."""
+    host = gb.host
+    bits = (ctypes.c_uint8 * 0x4000)()
+    flags = [host.page_flags[page] & ~(maps.READ_HOOK | maps.WRITE_HOOK) for page in range(256)]
+    for ranges, start, flag in ((reads, 0, maps.READ_HOOK), (writes, 0x2000, maps.WRITE_HOOK)):
+        for first, last in ranges:
+            for address in range(first, last + 1):
+                bits[start + (address >> 3)] |= 1 << (address & 7)
+            for page in range(first >> 8, (last >> 8) + 1):
+                flags[page] |= flag
+    changed = [page for page in range(256) if host.page_flags[page] != flags[page]]
+    host.hram_hooked = any(bits[0x1FF0:0x2000]) or any(bits[0x3FF0:0x4000])
+    host.access_bits = ctypes.cast(bits, type(host.access_bits))
+    gb.__dict__["kept"]["access_bits"] = bits
+    for page in changed:
+        host.page_flags[page] = flags[page]
+        maps.remap(gb, page, 1)
 
 
 def add_region(

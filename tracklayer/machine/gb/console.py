@@ -25,6 +25,7 @@ from . import (
     dma,
     events,
     hdma,
+    hooks,
     joypad,
     mappers,
     maps,
@@ -113,7 +114,7 @@ class GB:
         if page:
             self.clock.left -= 4
             return page[address & 0xFF]
-        if address >= 0xFF80:
+        if address >= 0xFF80 and self.host.hram_hooked == 0:
             self.clock.left -= 4
             return self.hram[address & 0x7F]
         value = memory.read_slow(self, address)
@@ -126,7 +127,7 @@ class GB:
         page = self.host.write_map[address >> 8]
         if page:
             page[address & 0xFF] = value
-        elif 0xFF80 <= address < 0xFFFF and self.host.watch[0x7F] >> (address >> 4 & 15) & 1 == 0:
+        elif 0xFF80 <= address < 0xFFFF and self.quick_hram(address, 1):
             self.hram[address & 0x7F] = value
         else:
             memory.write_slow(self, address, value)
@@ -141,7 +142,7 @@ class GB:
             if at != 0xFF:
                 self.clock.left -= 8
                 return page[at + 1] << 8 | page[at]
-        elif 0xFF80 <= address < 0xFFFE:
+        elif 0xFF80 <= address < 0xFFFE and self.host.hram_hooked == 0:
             self.clock.left -= 8
             return self.hram[address + 1 & 0x7F] << 8 | self.hram[address & 0x7F]
         return self.read_apart(address)
@@ -155,7 +156,7 @@ class GB:
             # One store: a load of both bytes would wait for two.
             pointer_at(u64(address_of(page) + at), u16)[0] = value
             self.clock.left -= 8
-        elif 0xFF80 <= address < 0xFFFE and self.host.watch[0x7F] >> (address >> 4 & 15) & 3 == 0:
+        elif 0xFF80 <= address < 0xFFFE and self.quick_hram(address, 3):
             self.hram[address & 0x7F] = value & 0xFF
             self.hram[address + 1 & 0x7F] = value >> 8
             self.clock.left -= 8
@@ -173,6 +174,11 @@ class GB:
         """The bytes of a pair, each by itself."""
         self.write(u16(address + 1), value >> 8)
         self.write(address, value & 0xFF)
+
+    @typed
+    def quick_hram(self, address: u16, lines: u8) -> bool:
+        """Whether nobody is to hear of a write to HRAM: to this address's line, and with `lines` 3 to the next one."""
+        return self.host.watch[0x7F] >> (address >> 4 & 15) & lines == 0 and self.host.hram_hooked == 0
 
     @typed
     def fetch(self, address: u16) -> u8:
@@ -207,7 +213,7 @@ class GB:
         if page:
             self.clock.left -= 4
             return page[address & 0xFF]
-        if address >= 0xFF80:
+        if address >= 0xFF80 and self.host.hram_hooked == 0:
             self.clock.left -= 4
             return self.hram[address & 0x7F]
         value = memory.read_slow_step(self, address)
@@ -229,6 +235,8 @@ class GB:
         """
         registers.catch_up_requests_ahead(self, 2)
         self.interrupts.flags &= ~(1 << bit)
+        if self.host.interrupt_hooked:
+            self.host.dispatched = bit + 1
 
     @typed
     def attention(self) -> None:
@@ -303,6 +311,8 @@ class GB:
                 self.cpu.pc = u16(self.cpu.pc - 1)
             if between(self.cpu, self):
                 ready = 1
+                if unlikely(self.host.dispatched != 0):
+                    hooks.tell_interrupt(self)
             else:
                 self.wait()
                 self.run_events()
@@ -319,6 +329,8 @@ class GB:
         for event in EVENTS:
             if self.clock.at[event.kind] <= seen:
                 event.due(self)
+        if unlikely(self.host.frame_hooked != 0) and self.host.frames_told != self.ppu.frames:
+            hooks.tell_frame(self)
         if self.host.ports.failed:
             self.clock.stop = STOP_ERROR
         elif self.clock.stop == 0 and now >= self.clock.limit:
@@ -364,7 +376,9 @@ class GB:
     @typed
     def hooked(self, address: u16) -> bool:
         """Whether Python wants to be asked before the instruction at this address."""
-        return self.host.hook_bits[address >> 3] >> (address & 7) & 1 != 0
+        if self.host.hook_bits[address >> 3] >> (address & 7) & 1 == 0:
+            return False
+        return hooks.place(self, address) != hooks.NOBODY
 
     @typed
     def translatable(self, address: u16) -> bool:

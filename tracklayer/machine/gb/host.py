@@ -67,13 +67,18 @@ class LineBuffer:
 QUICK_HOOKS = 64
 
 
+ANY_BANK = 0xFFFF
+
+
 @struct
 class QuickHook:
-    """A hook that is called without a detour: the only one at its address. `next` is one more than the next slot, 0
-    at the end."""
+    """A place that has hooks. `next` is one more than the next slot, 0 at the end."""
 
     function: Object
+    """The only hook there, called without a detour; null: `on_hook` finds out who is to be called."""
     address: u16
+    bank: u16
+    """The bank that must stand there; ANY_BANK: whichever does."""
     next: u8
 
 
@@ -116,6 +121,23 @@ class GbHost:
     quick: Array[QuickHook] = array(QUICK_HOOKS)
     face: Object
     """The console as hooks see it: their argument."""
+    access_bits: Ptr[u8]
+    """One bit per guest address that has hooks on reads, then one per address with hooks on writes; null: none has."""
+    on_access: Object
+    """`on_access(address, old, new, is_write)`, after such an access."""
+    telling: u8
+    """1 while such an access is done."""
+    hram_hooked: u8
+    """1: some of FF80-FFFF has such hooks, so that none of it is quick."""
+    interrupt_hooked: u8
+    """1: `on_interrupt(bit)` is called before the first instruction of an interrupt's handler."""
+    dispatched: u8
+    """One more than the interrupt that was just dispatched, where that is to be told; else 0."""
+    on_interrupt: Object
+    frame_hooked: u8
+    """1: `on_frame()` is called between two instructions once a frame is done."""
+    frames_told: u64
+    on_frame: Object
     passed_address: u16
     """A hook raised at this address and time: the next run begins with the instruction, not with the hook."""
     passed_time: u64

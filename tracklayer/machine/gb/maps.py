@@ -24,6 +24,9 @@ COVERED = 2
 """Page flag: a Python region covers some of it."""
 SLOW_WRITE = 4
 """Page flag: writes are the mapper's business (MBC2's half bytes)."""
+READ_HOOK = 16
+WRITE_HOOK = 32
+"""Page flags: some address has a hook on reads, or on writes."""
 UNSTEADY = 8
 """Page flag: what stands here may change without its neighbours (MBC6's half banks), so code is not translated."""
 
@@ -168,11 +171,13 @@ def remap_page(gb: Machine, page: u8) -> None:
     if flags & COVERED != 0 or (VRAM <= page < CART_RAM and not gb.ppu.vram_free):
         memory = null(u8)
     written = memory
-    if page < VRAM or flags & SLOW_WRITE != 0 or gb.host.watch[watched_page(page)] != 0:
+    if page < VRAM or flags & (SLOW_WRITE | WRITE_HOOK) != 0 or gb.host.watch[watched_page(page)] != 0:
         written = null(u8)
     fetched = memory
     if flags & HOOKED != 0:
         fetched = null(u8)
+    if flags & READ_HOOK != 0:
+        memory = null(u8)
     gb.host.open_maps[page] = memory
     gb.host.open_maps[0x100 + page] = written
     gb.host.open_maps[0x200 + page] = fetched

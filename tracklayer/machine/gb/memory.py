@@ -7,11 +7,22 @@ Source:  Pan Docs, "Memory Map", "Accessing VRAM and OAM", "OAM DMA bus conflict
 
 from __future__ import annotations
 
-from tracklayer.lang import ask, typed, u8, u16
+from tracklayer.lang import ask, typed, u8, u16, unlikely
 
-from . import dma, mappers, oam_bug, ppu
+from . import dma, hooks, mappers, oam_bug, ppu
 from .host import DIRTY, REGIONS
-from .maps import CART_RAM, ECHO, OAM, SLOW_WRITE, VRAM, WRAM, remap_page, watched_page
+from .maps import (
+    CART_RAM,
+    ECHO,
+    OAM,
+    READ_HOOK,
+    SLOW_WRITE,
+    VRAM,
+    WRAM,
+    WRITE_HOOK,
+    remap_page,
+    watched_page,
+)  # fmt: skip
 from .registers import Machine, read_io, write_io
 
 OAM_BYTES = 0xFE00
@@ -23,6 +34,8 @@ HRAM = 0xFF80
 @typed(cold=True)
 def read_slow(gb: Machine, address: u16) -> u8:
     """Read a byte, now, from an address whose page is not mapped."""
+    if unlikely(gb.host.page_flags[address >> 8] & READ_HOOK != 0) and gb.host.telling == 0:
+        return hooks.read_told(gb, address)
     if gb.host.region_count > 0:
         region = region_of(gb, address)
         if region < REGIONS:
@@ -62,6 +75,9 @@ def read_slow_step(gb: Machine, address: u16) -> u8:
 @typed(cold=True)
 def write_slow(gb: Machine, address: u16, value: u8) -> None:
     """Write a byte, now, to an address whose page is not mapped."""
+    if unlikely(gb.host.page_flags[address >> 8] & WRITE_HOOK != 0) and gb.host.telling == 0:
+        hooks.write_told(gb, address, value)
+        return
     if gb.host.region_count > 0:
         region = region_of(gb, address)
         if region < REGIONS:
