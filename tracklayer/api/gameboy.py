@@ -145,8 +145,9 @@ class GameBoy(Hooked, Plugs):
         self._run = self._engine.runner(self._gb)
 
     def _first_run(self, limit: int) -> int:
-        """The first run of a clone."""
-        self._attach()
+        """The first run of a clone, which may enter the engine several times by this way."""
+        if not self._attached:
+            self._attach()
         return self._run(limit)
 
     def _changed(self) -> None:

@@ -245,8 +245,14 @@ class GameBoyGuest(Sm83Guest):
         return ctypes.addressof(cartridge.buffer), len(cartridge.rom)
 
     @staticmethod
+    def own_memory(console: Any) -> tuple[int, int]:
+        first = ctypes.addressof(console.hram) - (HRAM & 0xFF)  # its page begins before it
+        return first, ctypes.addressof(console.wram) + ctypes.sizeof(console.wram) - first
+
+    @staticmethod
     def has_hooks(console: Any) -> bool:
-        return any(console.host.hook_bits) or console.host.region_count > 0
+        bits = bytes(console.host.hook_bits)
+        return bits.count(0) < len(bits) or console.host.region_count > 0
 
 
 @typed(cold=True)

@@ -8,6 +8,7 @@ Source:  Pan Docs, "The Cartridge Header".
 from __future__ import annotations
 
 import os
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -122,16 +123,33 @@ def _from_zip(file: str, member: str) -> bytes:
         raise RomError(f"{file} holds no {member}") from None
 
 
+class _Loaded:
+    """The cartridges in use, by image and RAM: consoles with the same ROM share it, and what is translated from it."""
+
+    def __init__(self) -> None:
+        self.cartridges: weakref.WeakValueDictionary[tuple[bytes, int | None], Cartridge] = (
+            weakref.WeakValueDictionary()
+        )
+
+
+_LOADED = _Loaded()
+
+
 def load_cartridge(image: bytes, ram: int | None = None) -> Cartridge:
     """The cartridge that an image makes, with `ram` bytes of cartridge RAM where the header is not to decide.
 
-    Errors: RomError where it cannot be run.
+    It is the same object as long as anybody uses it. Errors: RomError where it cannot be run.
     """
-    try:
-        cartridge = load(image)
-    except CartridgeError as error:
-        raise RomError(str(error)) from None
-    return cartridge if ram is None else replace(cartridge, ram_size=ram)
+    found = _LOADED.cartridges.get((image, ram))
+    if found is None:
+        try:
+            found = load(image)
+        except CartridgeError as error:
+            raise RomError(str(error)) from None
+        if ram is not None:
+            found = replace(found, ram_size=ram)
+        _LOADED.cartridges[image, ram] = found
+    return found
 
 
 def inspect(image: bytes) -> list[str]:

@@ -6,6 +6,7 @@ Not for: any particular guest: consoles describe themselves where the rooms meet
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any
 
 
@@ -168,6 +169,11 @@ class Guest:
     def rom_of(console: Any) -> tuple[int, int]:
         """Address and size of the console's ROM. Consoles with the same ROM have it at the same address."""
         raise NotImplementedError
+
+    @staticmethod
+    def own_memory(console: Any) -> tuple[int, int]:
+        """Address and size of the console's memory that code may be translated from, besides the ROM."""
+        return ctypes.addressof(console), ctypes.sizeof(console)
 
     @staticmethod
     def has_hooks(console: Any) -> bool:

@@ -195,12 +195,12 @@ def translate(context: Any, guest: Any) -> u64:
 
 
 @typed(outline=True)
-def number_at(cache: Ptr[Cache], offset: u64) -> u32:
-    """The number of the block at a place of the memory; 0 where all numbers are given."""
+def number_at(cache: Ptr[Cache], offset: u64, make: u64) -> u32:
+    """The number of the block at a place of the memory; 0 where all numbers are given. A new one leads to `make`."""
     found = cache[0].places[offset]
     if found == 0 and cache[0].count < cache[0].capacity:
         found = cache[0].count
-        add_cell(cache, found, cache[0].slots[found])
+        add_cell(cache, found, make)
         cache[0].count += 1
         cache[0].places[offset] = found
     return found
@@ -234,7 +234,7 @@ def find_or_lay(context: Any, guest: Any, cache: Ptr[Cache], offset: u64, pc: u1
         cache[0].limit = u64(cache[0].spare + cache[0].spare_size)
         cache[0].spare = 0
         add_cell(cache, 0, it.lookup)
-    number = number_at(cache, offset)
+    number = number_at(cache, offset, it.make)
     if number == 0:
         if cache[0].own == 0:
             return it.short  # others may be inside, so a shared cache never begins anew: the interpreter runs the rest
@@ -407,8 +407,8 @@ def exit_of(context: Any, guest: Any, cache: Ptr[Cache], offset: u64, pc: u16, s
     number: u32 = 0
     place = u64(offset + target - pc)
     if guest.window(target) == guest.window(pc) and place < cache[0].size:
-        number = number_at(cache, place)
         it = translator(context, guest)
+        number = number_at(cache, place, it.make)
         found = cache[0].slots[number]
         if cache[0].own == 0 and number != 0 and found != it.make and found != it.short:
             return found

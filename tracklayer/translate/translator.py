@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import mmap
+import sys
 import threading
 import weakref
 from typing import Any
@@ -36,29 +38,42 @@ def _allocate(size: int) -> Any:
         return code_memory().allocate(size)
 
 
+class ZeroedMemory:
+    """Zeroed memory that costs nothing where it is not touched: a place for each byte of a large ROM, say."""
+
+    def __init__(self, size: int) -> None:
+        # Private: what a forked child translates is its own.
+        private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
+        self._memory = mmap.mmap(-1, size, **private)
+        self._bytes = (ctypes.c_uint8 * size).from_buffer(self._memory)
+        self.address = ctypes.addressof(self._bytes)
+
+    def clear(self) -> None:
+        """Zero it all."""
+        if sys.platform == "linux":  # there this makes private memory zeros
+            self._memory.madvise(mmap.MADV_DONTNEED)
+        else:
+            ctypes.memset(self.address, 0, len(self._memory))
+
+
 class CodeCache:
     """Translated code made from one piece of memory. Not thread-safe by itself: the layer takes its lock."""
 
-    def __init__(self, base: int, size: int, capacity: int, chunk: int, own: bool, make: int) -> None:
-        # Zeroed memory is not touched until it is used: a place for each byte of a large ROM costs nothing by itself.
+    def __init__(self, base: int, size: int, capacity: int, chunk: int, own: bool) -> None:
         # The layer looks at any byte of a page that begins within the memory.
-        self.places = (ctypes.c_uint32 * (size + 256))()
-        self.slots = (ctypes.c_uint64 * capacity)()
-        self.cells = (ctypes.c_uint64 * capacity)()
-        self.extents = [(ctypes.c_uint16 * capacity)() for _ in range(2)]
-        self.make = make
+        self.tables = ZeroedMemory(4 * (size + 256) + (8 + 8 + 2 + 2) * capacity)
         self.chunk = chunk
         self.blocks: list[Any] = []
         cache = self.cache = Cache()
         cache.base, cache.size = base, size
-        cache.places = pointer_at(ctypes.addressof(self.places), u32)
-        cache.slots = pointer_at(ctypes.addressof(self.slots), u64)
-        cache.cells = pointer_at(ctypes.addressof(self.cells), u64)
-        cache.first = pointer_at(ctypes.addressof(self.extents[0]), u16)
-        cache.last = pointer_at(ctypes.addressof(self.extents[1]), u16)
+        at = self.tables.address
+        cache.slots, at = pointer_at(at, u64), at + 8 * capacity
+        cache.cells, at = pointer_at(at, u64), at + 8 * capacity
+        cache.first, at = pointer_at(at, u16), at + 2 * capacity
+        cache.last, at = pointer_at(at, u16), at + 2 * capacity
+        cache.places = pointer_at(at, u32)
         cache.count, cache.capacity = 1, capacity
         cache.own = own
-        self._reset_slots()
 
     def grow(self) -> None:
         """Have room for more blocks: more code memory; a console's own cache begins anew.
@@ -81,12 +96,8 @@ class CodeCache:
     def forget(self) -> None:
         """Forget every block. Nobody may be inside: whoever calls this owns all consoles of the cache, and none
         runs."""
-        ctypes.memset(self.places, 0, ctypes.sizeof(self.places))
-        self._reset_slots()
+        self.tables.clear()
         self.cache.count = 1
-
-    def _reset_slots(self) -> None:
-        ctypes.memmove(self.slots, self.make.to_bytes(8, "little") * len(self.slots), ctypes.sizeof(self.slots))
 
 
 class TranslatedEngine(Interpreter):
@@ -137,7 +148,7 @@ class TranslatedEngine(Interpreter):
         state = Translator()
         state.table = pointer_at(address(self.tables.table), StencilTable)
         shared = self._cache_for(console)
-        own = self._cache(ctypes.addressof(console), ctypes.sizeof(console), 4096, OWN_CHUNK, True)
+        own = CodeCache(*self.guest.own_memory(console), 4096, OWN_CHUNK, True)
         state.shared = pointer_at(address(shared.cache), Cache)
         state.own = pointer_at(address(own.cache), Cache)
         state.make, state.short, state.lookup = (self.code[name] for name in ("make", "short", "lookup"))
@@ -145,18 +156,15 @@ class TranslatedEngine(Interpreter):
         engine.generation += 1
         console.translation = (state, shared, own)
 
-    def _cache(self, base: int, size: int, capacity: int, chunk: int, own: bool) -> CodeCache:
-        return CodeCache(base, size, capacity, chunk, own, self.code["make"])
-
     def _cache_for(self, console: Any) -> CodeCache:
         """The cache of the console's ROM: shared, unless the console has hooks."""
         base, size = self.guest.rom_of(console)
         if self.guest.has_hooks(console):
-            return self._cache(base, size, min(size, 1 << 17) + 1, CHUNK, False)
+            return CodeCache(base, size, min(size, 1 << 17) + 1, CHUNK, False)
         with self._lock:
             found = self._shared.get(base)
             if found is None:
-                found = self._shared[base] = self._cache(base, size, min(size, 1 << 17) + 1, CHUNK, False)
+                found = self._shared[base] = CodeCache(base, size, min(size, 1 << 17) + 1, CHUNK, False)
             return found
 
     def run(self, console: Any) -> None:
