@@ -205,6 +205,19 @@ def test_bytes_that_are_no_state_are_refused_and_change_nothing(data: bytes) -> 
     assert gb.state_bytes() == before
 
 
+def test_a_clone_is_wired_to_its_engine_once(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    gb = GameBoy("demo", engine=engine)
+    other = gb.clone()
+    wired: list[object] = []
+    attach = type(gb._engine).attach
+    monkeypatch.setattr(
+        type(gb._engine), "attach", lambda *arguments: wired.append(arguments[1]) or attach(*arguments)
+    )
+    other.run(cycles=100)
+    other.tick(0 if engine == "reference" else 20)  # several slices, and room for translated code in between
+    assert len(wired) == 1
+
+
 def test_a_clone_goes_its_own_way(engine: str) -> None:
     gb = GameBoy(cartridge(COUNTER), engine=engine)
     gb.tick(2)

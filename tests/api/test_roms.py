@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import weakref
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from tracklayer.api.errors import RomError
-from tracklayer.api.roms import read_header, read_rom
+from tracklayer.api.roms import load_cartridge, read_header, read_rom
 
 from .images import cartridge
 
@@ -77,3 +78,13 @@ def test_what_cannot_be_read_says_so(tmp_path: Path) -> None:
     ):
         with pytest.raises(RomError, match=words):
             read_rom(source)
+
+
+def test_consoles_with_the_same_image_share_the_cartridge_as_long_as_one_is_there() -> None:
+    image = cartridge(title=b"SHARED")
+    one, other = load_cartridge(image), load_cartridge(bytes(bytearray(image)))
+    assert one is other
+    assert load_cartridge(image, 0x2000) is not one
+    gone = weakref.ref(one)
+    del one, other
+    assert gone() is None

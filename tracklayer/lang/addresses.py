@@ -1,12 +1,14 @@
 """Addresses as numbers: for typed functions that lay code, or compare where pointers lead.
 
-For:     pointer <-> address, and a lock that threads without the GIL can share.
+For:     pointer <-> address, memory by the piece, and a lock that threads without the GIL can share.
 Not for: anything that structs, arrays and pointers can say; whoever uses an address answers for it.
 """
 
 from __future__ import annotations
 
 import ctypes
+import mmap
+import sys
 from typing import Any
 
 from .integers import u32, u64
@@ -38,3 +40,22 @@ def release(lock: Ptr[u32]) -> None:
 def publish(place: Ptr[u64], value: u64) -> None:
     """Store a value after everything that was stored before, for threads that read it without a lock."""
     place[0] = value
+
+
+class ZeroedMemory:
+    """Zeroed memory that costs nothing where it is not touched: a place for each byte of a large ROM, say."""
+
+    def __init__(self, size: int) -> None:
+        # Private: what a forked child translates is its own.
+        private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
+        self.buffer = mmap.mmap(-1, size, **private)
+        """Whoever has objects in it keeps it; it begins at a page of the host."""
+        self._bytes = (ctypes.c_uint8 * size).from_buffer(self.buffer)
+        self.address = ctypes.addressof(self._bytes)
+
+    def clear(self) -> None:
+        """Zero it all."""
+        if sys.platform == "linux":  # there this makes private memory zeros
+            self.buffer.madvise(mmap.MADV_DONTNEED)
+        else:
+            ctypes.memset(self.address, 0, len(self.buffer))

@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import mmap
-import sys
 import threading
 import weakref
 from typing import Any
 
-from ..lang import Ptr, pointer_at, u8, u16, u32, u64
+from ..lang import Ptr, ZeroedMemory, pointer_at, u8, u16, u32, u64
 from ..native.memory import CodeMemoryFull, code_memory
 from .engine import Interpreter, Progress, address, code_pointer
 from .guest import Guest
@@ -36,24 +34,6 @@ def _allocate(size: int) -> Any:
     except CodeMemoryFull:
         gc.collect()
         return code_memory().allocate(size)
-
-
-class ZeroedMemory:
-    """Zeroed memory that costs nothing where it is not touched: a place for each byte of a large ROM, say."""
-
-    def __init__(self, size: int) -> None:
-        # Private: what a forked child translates is its own.
-        private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
-        self._memory = mmap.mmap(-1, size, **private)
-        self._bytes = (ctypes.c_uint8 * size).from_buffer(self._memory)
-        self.address = ctypes.addressof(self._bytes)
-
-    def clear(self) -> None:
-        """Zero it all."""
-        if sys.platform == "linux":  # there this makes private memory zeros
-            self._memory.madvise(mmap.MADV_DONTNEED)
-        else:
-            ctypes.memset(self.address, 0, len(self._memory))
 
 
 class CodeCache:

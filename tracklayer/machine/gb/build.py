@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from tracklayer.lang import PtrType, layout, size_of, storage
+from tracklayer.lang import PtrType, ZeroedMemory, layout, size_of, storage
 
 from . import mappers, maps
 from .boot import boot
@@ -59,8 +59,7 @@ def copy_console(gb: Any) -> GB:
 def _place(cartridge: Cartridge, memory: Any, offset: int) -> Any:
     """A console in some memory, with the cartridge in it but without power."""
     if memory is None:
-        memory = (ctypes.c_uint8 * (console_size(cartridge) + 64))()
-        offset = -ctypes.addressof(memory) % 64
+        memory, offset = ZeroedMemory(console_size(cartridge)).buffer, 0
     gb: Any = GB.from_buffer(memory, offset)  # type: ignore[attr-defined]
     gb.__dict__["memory"] = memory
     gb.__dict__["offset"] = offset
