@@ -36,7 +36,7 @@ PARTS = {
     "calls": Part(survival.many_calls, 10_000_000, 20),
     "compile": Part(survival.compile_and_drop, 1_000_000, 20),
     "collect": Part(survival.collection_at_every_call, 5_000, 50),
-    "exceptions": Part(survival.exceptions_eight_deep, 20_000, 12),
+    "exceptions": Part(survival.exceptions_eight_deep, 200_000, 12),
     "threads": Part(survival.eight_threads, 60.0, 0.5),
     "threads-nogil": Part(functools.partial(survival.eight_threads, nogil=True), 60.0, 0.5),
     "parallel": Part(survival.parallel_speed, 20, 3),
@@ -46,8 +46,8 @@ PARTS = {
     "ctrl-c-nogil": Part(functools.partial(survival.ctrl_c, nogil=True), 200, 3),
     "signals": Part(survival.under_signals, 60.0, 0.2),
     "forks": Part(survival.forks, 1_000, 2),
-    "greenlets": Part(survival.greenlets, 200_000, 100),
-    "tracing": Part(survival.tracing, 300_000, 10),
+    "greenlets": Part(survival.greenlets, 2_000_000, 100),
+    "tracing": Part(survival.tracing, 3_000_000, 10),
     "everything": Part(survival.everything_at_once, 60.0, 0.5),
 }
 

@@ -494,6 +494,20 @@ def under_signals(seconds: float, say: Say = silent) -> str:
 # ------------------------------------------------------------------------------------------------- forks and coroutines
 
 
+def reap(pid: int) -> int:
+    """The exit status of a child, which has a minute."""
+    until = time.monotonic() + 60
+    while True:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        if time.monotonic() > until:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            raise AssertionError("a forked child hangs")
+        time.sleep(0.0005)
+
+
 def forks(times: int, say: Say = silent) -> str:
     """Forks out of a callback; parent and child both go on, write code of their own, and read their own."""
     f = through(lambda x: x + 1, "i64(x: i64)")
@@ -518,7 +532,7 @@ def forks(times: int, say: Say = silent) -> str:
             finally:
                 os._exit(0 if fine else 1)
         assert result == "both" and good(-1)
-        assert os.waitstatus_to_exitcode(os.waitpid(pids[-1], 0)[1]) == 0
+        assert reap(pids[-1]) == 0
         say((i + 1) / times)
     return f"{times:,} forks inside callbacks, both sides went on"
 
@@ -648,7 +662,7 @@ def everything_at_once(seconds: float, say: Say = silent) -> str:
                     fine = bool(through(lambda x: x + 1, "i64(x: i64)")(1) == 2)
                 finally:
                     os._exit(0 if fine else 1)
-            assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+            assert reap(pid) == 0
             forked += 1
             time.sleep(0.05)
             say((time.monotonic() - start) / seconds)

@@ -134,12 +134,13 @@ class Registration:
 
 @functools.cache
 def _unwinder() -> tuple[Callable[[int], Any], Callable[[int], Any]] | None:
-    """libgcc's two functions, or None."""
+    """libgcc's two functions, or None. They are called with the GIL held: they take a lock, which a child that another
+    thread forks meanwhile would inherit locked."""
     if sys.platform == "win32":
         return None
     for name in ("libgcc_s.so.1", None):
         try:
-            library = ctypes.CDLL(name)
+            library = ctypes.PyDLL(name)
             known, forget = library.__register_frame, library.__deregister_frame
         except (OSError, AttributeError):
             continue
