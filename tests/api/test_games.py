@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from tests import moments
 from tests.games import FRAMES, Game, games, missing
 from tests.make_hashes import HASHES, frame_hashes
 
@@ -37,3 +38,7 @@ def test_hashes_are_kept_of_every_game() -> None:
     if not found:
         pytest.skip(missing())
     assert sorted(KEPT) == sorted(game.name for game in found)
+
+
+def test_saved_restored_and_cloned_at_any_moment_it_goes_on_alike_on_every_engine(game: Game) -> None:
+    assert list(moments.check(game, 4, 1)) == []

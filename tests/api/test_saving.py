@@ -262,6 +262,49 @@ def test_code_in_ram_is_what_the_restored_state_holds(engine: str) -> None:
     assert (b, c) != at
 
 
+@pytest.mark.parametrize("place", [0xFF80, 0xC100, 0xD100])
+def test_code_in_ram_is_translated_anew_only_where_a_restored_state_holds_other_code(place: int) -> None:
+    code = bytes.fromhex("2cc9")  # INC L; RET
+    program = bytes((0xCD, place & 0xFF, place >> 8, 0x18, 0xFB))
+    gb = GameBoy(cartridge(program), engine="translated")
+    for at, byte in enumerate(code):
+        gb.memory[place + at] = byte
+    gb.run(cycles=5_000)
+    cache = gb._gb.translation[2].cache
+    laid = cache.blocks
+    assert laid > 0
+    snapshot = gb.snapshot()
+    gb.run(cycles=5_000)
+    gb.restore(snapshot)
+    gb.run(cycles=5_000)
+    assert cache.blocks == laid
+    gb.memory[place] = 0x24  # INC H
+    gb.run(cycles=5_000)
+    laid, h = cache.blocks, gb.registers.h
+    gb.restore(snapshot)
+    gb.run(cycles=5_000)
+    assert cache.blocks > laid
+    assert gb.registers.h != h
+
+
+def test_a_frame_goes_on_being_drawn_in_another_console(engine: str) -> None:
+    gb = GameBoy("demo", engine="interpreter")
+    gb.tick(60)
+    gb.run(cycles=40_000)
+    others = [GameBoy("demo", engine=engine) for _ in range(2)]
+    for other in others:
+        other.tick(1, render=False)
+    others[0].restore(gb.snapshot())
+    others[1].load_state(gb.save_state())
+    others.append(gb.clone())
+    picture = gb.picture_hash()
+    gb.run(cycles=40_000)
+    assert gb.picture_hash() != picture
+    for other in others:
+        other.run(cycles=40_000)
+        assert other.picture_hash() == gb.picture_hash()
+
+
 def test_banks_stand_where_the_restored_state_has_them(engine: str) -> None:
     image = bytearray(cartridge(bytes.fromhex("fe 00 18fe"), type_code=0x1B, ram_code=3, banks=8))
     for bank in range(8):

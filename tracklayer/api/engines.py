@@ -54,8 +54,15 @@ class Engine(Protocol):
         """
         ...
 
-    def restored(self, console: Any) -> None:
-        """Another state was loaded into the console. Its hooks and regions are as they were, and it does not run."""
+    def code_bytes(self, console: Any) -> bytes | None:
+        """What `restored` is to be told."""
+        ...
+
+    def restored(self, console: Any, code_before: bytes | None = None) -> None:
+        """Another state was loaded into the console. Its hooks and regions are as they were, and it does not run.
+
+        code_before: what `code_bytes` gave before that. Code of the same bytes can stay.
+        """
         ...
 
     def make_room(self, console: Any) -> None:
@@ -74,7 +81,10 @@ class Reference:
     def changed(self, console: Any) -> object:
         return None
 
-    def restored(self, console: Any) -> None:
+    def code_bytes(self, console: Any) -> bytes | None:
+        return None
+
+    def restored(self, console: Any, code_before: bytes | None = None) -> None:
         pass
 
     def make_room(self, console: Any) -> None:

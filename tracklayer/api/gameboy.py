@@ -457,9 +457,10 @@ class GameBoy(Hooked, Plugs):
 
     def _put(self, state: bytes) -> None:
         """Bring back a state. Errors: ValueError where its length is not right."""
+        code = self._engine.code_bytes(self._gb) if self._attached else None
         build.restore(self._gb, state)
         if self._attached:
-            self._engine.restored(self._gb)
+            self._engine.restored(self._gb, code)
         self._sound.listen(False)
         self._gb.host.passed_time = NEVER
         if self._battery is not None:
@@ -510,14 +511,14 @@ class GameBoy(Hooked, Plugs):
     def snapshot(self) -> Snapshot:
         """All of the console at this moment, pictures too, for `restore` in this process. Takes microseconds."""
         gb = self._here()
-        return Snapshot(build.save(gb), build.pictures(gb), id(self._cartridge.buffer), self._model, self.cycles)
+        return Snapshot(build.save(gb), build.pictures(gb), self._cartridge, self._model, self.cycles)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Bring the console to where a snapshot was taken, from it or from another one with the same cartridge.
 
         Errors: StateError where the snapshot is of another cartridge or model, BusyError in a hook.
         """
-        if (snapshot.rom, snapshot.model) != (id(self._cartridge.buffer), self._model):
+        if snapshot.cartridge is not self._cartridge or snapshot.model != self._model:
             raise StateError("the snapshot is of a console with another cartridge, or of another model")
         self._enter()
         try:

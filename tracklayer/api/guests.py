@@ -23,6 +23,11 @@ from ..machine.gb.speed import dots, time_of
 from ..translate.guest import Guest
 from ..translate.structs import ABSOLUTE, BRANCHES, BYTE, FALLS, LEAVES, NO_OPERAND, RELATIVE, WORD, Described
 
+LINE = 16
+"""Bytes that are watched together."""
+MOST_WATCHED = 64
+"""Watched lines that are compared where a state is restored. With more, translating them anew is as quick."""
+
 
 class Sm83Guest(Guest):
     """An SM83 whose context is its own bus. Handlers 0 to 255 are the opcodes, 256 to 511 those behind CB."""
@@ -248,6 +253,23 @@ class GameBoyGuest(Sm83Guest):
     def own_memory(console: Any) -> tuple[int, int]:
         first = ctypes.addressof(console.hram) - (HRAM & 0xFF)  # its page begins before it
         return first, ctypes.addressof(console.wram) + ctypes.sizeof(console.wram) - first
+
+    @staticmethod
+    def code_bytes(console: Any) -> bytes | None:
+        lines = int.from_bytes(bytes(console.host.watch), "little")
+        if lines.bit_count() > MOST_WATCHED:
+            return None
+        found = []
+        while lines:
+            address = LINE * (lines & -lines).bit_length() + 0x8000 - LINE
+            lines &= lines - 1
+            if address >= HRAM:
+                at = address - HRAM
+                found.append(bytes(console.hram[at : at + LINE]))
+            elif 0xC000 <= address < 0xE000:  # from D000 on in whatever bank
+                places = range(address - 0xC000, len(console.wram), 0x1000 if address >= 0xD000 else 0x8000)
+                found.extend(bytes(console.wram[at : at + LINE]) for at in places)
+        return b"".join(found)
 
     @staticmethod
     def has_hooks(console: Any) -> bool:

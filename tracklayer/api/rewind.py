@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import numpy
     from numpy.typing import NDArray
 
+    from tracklayer.machine.gb.cartridge import Cartridge
+
     from .gameboy import GameBoy
 
 BLOCK = 64
@@ -27,7 +29,7 @@ class Snapshot(NamedTuple):
 
     state: bytes
     pictures: bytes
-    rom: int
+    cartridge: Cartridge
     model: str
     cycles: int
     """The console's time."""

@@ -6,6 +6,7 @@ Not for: the container's bytes (container.py); putting a state into a console (g
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 from tracklayer.lang import size_of
@@ -14,7 +15,7 @@ from tracklayer.machine.gb.boot import START
 from tracklayer.machine.gb.console import GB
 from tracklayer.machine.gb.model import MODELS
 
-from .container import Contents, layout_section, pack, state_entries, take_over, unpack
+from .container import Contents, Entry, layout_section, pack, state_entries, take_over, unpack
 from .errors import StateError
 
 FIELDS = size_of(GB) - build.HOST_SIZE
@@ -50,9 +51,15 @@ def save_state(gb: Any, model: str) -> bytes:
     return pack(description, sections)
 
 
+@functools.cache
+def _numbers() -> dict[str, Entry]:
+    """The fields of a state by name."""
+    return {entry.path: entry for entry in state_entries(GB)}
+
+
 def at_rest(state: bytes) -> bytes:
-    """The same state with nothing left in it of how far the console was asked to run."""
-    numbers = {entry.path: entry for entry in state_entries(GB)}
+    """The same state with nothing left in it of how far the console was asked to run, and which lines it drew."""
+    numbers = _numbers()
 
     def number(path: str) -> int:
         entry = numbers[path]
@@ -64,6 +71,11 @@ def at_rest(state: bytes) -> bytes:
     for path, value in (("clock.deadline", now), ("clock.limit", now), ("clock.left", 0), ("clock.stop", 0)):
         entry = numbers[path]
         made[entry.offset : entry.offset + entry.width] = value.to_bytes(entry.width, "little")
+    objects = numbers["ppu.objects"]
+    live = min(number("ppu.object_count"), objects.length) * objects.width
+    made[objects.offset + live : objects.offset + objects.length * objects.width] = bytes(
+        objects.length * objects.width - live
+    )
     return bytes(made)
 
 

@@ -93,8 +93,15 @@ class Interpreter:
         """
         return None
 
-    def restored(self, console: Any) -> None:
-        """Another state was loaded into the console. Its hooks and regions are as they were, and it does not run."""
+    def code_bytes(self, console: Any) -> bytes | None:
+        """What `restored` is to be told."""
+        return None
+
+    def restored(self, console: Any, code_before: bytes | None = None) -> None:
+        """Another state was loaded into the console. Its hooks and regions are as they were, and it does not run.
+
+        code_before: what `code_bytes` gave before that.
+        """
         self.guest.engine(console).generation += 1
 
     def run(self, console: Any) -> None:

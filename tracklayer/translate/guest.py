@@ -176,6 +176,11 @@ class Guest:
         return ctypes.addressof(console), ctypes.sizeof(console)
 
     @staticmethod
+    def code_bytes(console: Any) -> bytes | None:
+        """The watched lines of the console's own memory as they are now; None where they are too many to look at."""
+        return None
+
+    @staticmethod
     def has_hooks(console: Any) -> bool:
         """Whether any hook is set; such a console does not share translated code."""
         raise NotImplementedError

@@ -115,11 +115,14 @@ class TranslatedEngine(Interpreter):
         self._wire(console)
         return before
 
-    def restored(self, console: Any) -> None:
-        """Code made from the console's own memory is forgotten: other things stand there now. That of ROM stays."""
+    def code_bytes(self, console: Any) -> bytes | None:
+        return self.guest.code_bytes(console) if console.translation[2].cache.count > 1 else None
+
+    def restored(self, console: Any, code_before: bytes | None = None) -> None:
+        """Code made from the console's own memory is forgotten if other things stand there now. That of ROM stays."""
         super().restored(console)
         own = console.translation[2]
-        if own.cache.count > 1:
+        if own.cache.count > 1 and (code_before is None or self.guest.code_bytes(console) != code_before):
             own.grow()
             self.guest.unwatch(console)
 

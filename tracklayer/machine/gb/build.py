@@ -101,9 +101,10 @@ def restore(gb: Any, state: bytes) -> None:
 
 
 def pictures(gb: Any) -> bytes:
-    """The picture that is shown and the one being drawn, and which is which."""
+    """The picture that is shown and the one that may be being drawn, which is which, and whether it is."""
     picture = _drawn(gb)
-    return ctypes.string_at(ctypes.addressof(picture), ctypes.sizeof(picture)) + bytes((gb.host.shown,))
+    which = gb.host.shown | gb.host.drawing << 1
+    return ctypes.string_at(ctypes.addressof(picture), ctypes.sizeof(picture)) + bytes((which,))
 
 
 def _drawn(gb: Any) -> Any:
@@ -115,10 +116,11 @@ def set_pictures(gb: Any, data: bytes) -> None:
     """Bring back what `pictures` gave. Errors: ValueError where the length is not right."""
     picture = _drawn(gb)
     size = ctypes.sizeof(picture)
-    if len(data) != size + 1 or data[size] > 1:
+    if len(data) != size + 1 or data[size] > 3:
         raise ValueError(f"pictures have {size + 1} bytes, these are {len(data)}")
     ctypes.memmove(ctypes.addressof(picture), data, size)
-    gb.host.shown = data[size]
+    gb.host.shown = data[size] & 1
+    gb.host.drawing = data[size] >> 1
 
 
 def cart_ram(gb: Any) -> Any:
