@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tracklayer.lang import struct, u32
 from tracklayer.native.assembler import Assembler
 from tracklayer.native.functions import SignatureError, parse_signature
-from tracklayer.native.operands import eax, mem, qword, rax, rcx, rdi, rdx, rsi, rsp, xmm0, xmm1, xmm7
+from tracklayer.native.operands import dword, eax, mem, qword, rax, rcx, rdi, rdx, rsi, rsp, xmm0, xmm1, xmm7
 
 X86_LINUX = sys.platform == "linux" and os.uname().machine == "x86_64"
 pytestmark = pytest.mark.skipif(not X86_LINUX, reason="runs x86-64 code on Linux")
@@ -314,6 +315,27 @@ def test_structs_of_ctypes_are_buffers() -> None:
     point = Point(1.5, 2.0)
     assert assembled(write, "u64(point: mut buffer)")(point) == 16
     assert point.x == 3.5
+
+
+@struct
+class Pair:
+    """A struct of typed Python."""
+
+    x: u32
+    y: u32
+
+
+def test_structs_of_typed_python_are_buffers() -> None:
+    def write(a: Any) -> None:
+        a.mov(eax, dword[rdi])
+        a.add(eax, dword[rdi + 4])
+        a.mov(dword[rdi], 7)
+        a.ret()
+
+    pair = Pair()
+    pair.x, pair.y = 40, 2
+    assert assembled(write, "u32(pair: mut buffer)")(pair) == 42
+    assert pair.x == 7
 
 
 class Counted:
