@@ -210,9 +210,7 @@ def test_a_clone_is_wired_to_its_engine_once(engine: str, monkeypatch: pytest.Mo
     other = gb.clone()
     wired: list[object] = []
     attach = type(gb._engine).attach
-    monkeypatch.setattr(
-        type(gb._engine), "attach", lambda *arguments: wired.append(arguments[1]) or attach(*arguments)
-    )
+    monkeypatch.setattr(type(gb._engine), "attach", lambda *arguments: wired.append(arguments[1]) or attach(*arguments))
     other.run(cycles=100)
     other.tick(0 if engine == "reference" else 20)  # several slices, and room for translated code in between
     assert len(wired) == 1

@@ -9,6 +9,7 @@ import pytest
 
 from tracklayer.isa import assemble
 from tracklayer.translate.engine import Interpreter
+from tracklayer.translate.hot import OFF, Settings
 from tracklayer.translate.translator import TranslatedEngine
 
 from .soup import consoles, describe, lockstep
@@ -17,7 +18,13 @@ from .toy import BANK, STOP_ASKED, STOP_ERROR, STOP_LIMIT, TOY, Reference, ToyGu
 
 @pytest.fixture(scope="module")
 def engines() -> list[Any]:
-    return [Reference(), Interpreter(ToyGuest), TranslatedEngine(ToyGuest)]
+    return [Reference(), Interpreter(ToyGuest), TranslatedEngine(ToyGuest, regions=OFF)]
+
+
+@pytest.fixture(scope="module")
+def with_regions() -> list[Any]:
+    soon = Settings(warm=2000, step=10, wait=True)
+    return [Interpreter(ToyGuest), TranslatedEngine(ToyGuest, regions=soon)]
 
 
 def run(engine: Any, toy: Any, limit: int) -> int:
@@ -45,6 +52,40 @@ def test_random_programs_run_alike_on_all_engines(seed: int, engines: list[Any])
 @pytest.mark.parametrize("seed", range(100, 120))
 def test_long_random_programs_run_alike_on_both_compiled_engines(seed: int, engines: list[Any]) -> None:
     lockstep(random.Random(seed), engines[1:], 600_000, run)
+
+
+def test_regions_change_nothing(with_regions: list[Any]) -> None:
+    made = 0
+    for seed in range(400, 415):
+        toys = lockstep(random.Random(seed), with_regions, 60_000, run)
+        made += len(toys[1].translation[1].hot.regions)
+    assert made > 0
+
+
+def test_a_loop_becomes_a_region(with_regions: list[Any]) -> None:
+    """Two nested loops, a routine, and a computed jump; the count of instructions too is the interpreter's."""
+    rom = new_rom(
+        program(
+            "again:", "SET R1,200",
+            "outer:", "SET R2,20",
+            "inner:", "CALL add", "XOR R2,$40", "XOR R2,$40", "ADDI R2,255", "STOR R0,[$5000]", "BNZ inner",
+            "ADDI R1,255", "BNZ outer", "SETW R3,again", "JMPR R3",
+            "add:", "ADDI R0,7", "ADC R0,R1", "RET",
+        )
+    )  # fmt: skip
+    toys = []
+    for engine in with_regions:
+        toy = new_toy(rom)
+        engine.attach(toy)
+        now = 0
+        for _ in range(200):
+            now += 997
+            run(engine, toy, now)
+        toys.append(toy)
+    assert state(toys[0]) == state(toys[1]), describe(toys)
+    hot = toys[1].translation[1].hot
+    assert len(hot.regions) >= 1
+    assert len(hot.covered) >= 8
 
 
 @pytest.mark.parametrize("seed", range(200, 210))

@@ -647,7 +647,10 @@ class ToyGuest(Guest):
     @staticmethod
     @typed
     def outcome(context: Any) -> i64:
-        return i64(u32(context.clock.now()) << 8 | (context.host.ports.failed != 0) << 6 | context.clock.stop & 63)
+        stop = context.clock.stop & 63
+        if stop == STOP_LIMIT and context.host.engine.tend != 0:
+            stop = Guest.stop_for_room
+        return i64(u32(context.clock.now()) << 8 | (context.host.ports.failed != 0) << 6 | stop)
 
     @staticmethod
     @typed
@@ -665,7 +668,8 @@ class ToyGuest(Guest):
         row = form.row
         flow = LEAVES if row.jump == "always" or row.ends_block else BRANCHES if row.jump else FALLS
         cycles = CYCLES.get(row.mnemonic, row.length)
-        return Described(row.length, cycles, form.tail, flow, row.ends_block, form.target)
+        calls = row.mnemonic in ("CALL", "TRAP")
+        return Described(row.length, cycles, form.tail, flow, row.ends_block, form.target, calls)
 
     @staticmethod
     @typed

@@ -26,7 +26,9 @@ Progress = Callable[[str, int, int], None]
 STOP_ROOM = Guest.stop_for_room
 """`clock.stop` where the engine itself needs something before the guest can go on."""
 
-ENGINES = ("reference", "interpreter", "translated")
+ENGINES = ("reference", "interpreter", "blocks", "translated", "regions")
+"""`translated` runs blocks, and hot code as regions. `blocks` makes no regions; `regions` makes them soon, and waits
+for each: for comparing engines."""
 
 
 class Engine(Protocol):
@@ -150,9 +152,11 @@ def _make(name: str, progress: Progress | None) -> Engine:
             from ..translate.engine import Interpreter
 
             return Interpreter(GameBoyGuest, progress)
+        from ..translate.hot import OFF, SOON
         from ..translate.translator import TranslatedEngine
 
-        return TranslatedEngine(GameBoyGuest, progress)
+        settings = {"blocks": OFF, "regions": SOON}.get(name)
+        return TranslatedEngine(GameBoyGuest, progress, regions=settings)
     except OSError as error:
         raise EngineError(
             f"the {name} engine cannot be had here: {error}. The reference engine needs no generated code"

@@ -65,11 +65,13 @@ BUTTONS = {
     "start": joypad.START,
 }
 
+
 class GameBoy(Hooked, Plugs):
     """One console with a cartridge in it, about to execute the cartridge's first instruction at 0100.
 
     rom:           the image's bytes, a path, `file.zip::member`, or "demo".
-    engine:        "translated", "interpreter" or "reference". All give the same results; the last one is slow.
+    engine:        "translated", "interpreter" or "reference". All give the same results; the last one is slow. Two
+                   more are "translated" without regions of hot code ("blocks") and with them made early ("regions").
     model:         "dmg", "mgb", "cgb" or "agb"; "dmg-0", "cgb-0", "cgb-b" to "cgb-e" for a revision. A cartridge that
                    does not know the Color makes "cgb-compat" of these.
     cartridge_ram: bytes of RAM in the cartridge, where the header is not to decide.

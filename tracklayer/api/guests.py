@@ -14,6 +14,7 @@ from ..cpu.sm83.execute import FORMS, FORMS_CB, NOTHING, PREFIX, execute, execut
 from ..cpu.sm83.operands import next_byte
 from ..cpu.sm83.timing import best_cycles
 from ..lang import address_of, consult, go, i64, null, pointer, pointer_at, tell, typed, u1, u8, u16, u64, unlikely
+from ..machine.common.clock import STOP_LIMIT
 from ..machine.gb import hooks
 from ..machine.gb.console import GB
 from ..machine.gb.host import QUICK_HOOKS
@@ -29,6 +30,14 @@ MOST_WATCHED = 64
 """Watched lines that are compared where a state is restored. With more, translating them anew is as quick."""
 
 
+@typed
+def stop_of(context: Any) -> u8:
+    """Why a run ended; `stop_for_room` where it ended in time, and the engine wants to see to the console."""
+    if context.clock.stop == STOP_LIMIT and context.host.engine.tend != 0:
+        return Guest.stop_for_room
+    return u8(context.clock.stop & 63)
+
+
 class Sm83Guest(Guest):
     """An SM83 whose context is its own bus. Handlers 0 to 255 are the opcodes, 256 to 511 those behind CB."""
 
@@ -37,7 +46,7 @@ class Sm83Guest(Guest):
         "cpu.pc",
         "cpu.a",
         "cpu.fz",
-        "clock.instructions",
+        "cpu.fh",
         "cpu.fc",
         "cpu.bc",
         "cpu.de",
@@ -113,7 +122,7 @@ class Sm83Guest(Guest):
     @staticmethod
     @typed
     def outcome(context: Any) -> i64:
-        return i64(context.clock.now() << 8 | (context.host.ports.failed != 0) << 6 | context.clock.stop & 63)
+        return i64(context.clock.now() << 8 | (context.host.ports.failed != 0) << 6 | stop_of(context))
 
     @staticmethod
     def describe(index: int) -> Described | None:
@@ -125,7 +134,8 @@ class Sm83Guest(Guest):
         tail = (NO_OPERAND, BYTE, ABSOLUTE if row.target is not None else WORD, RELATIVE)[form.tail]
         flow = LEAVES if row.jump == "always" or row.ends_block else BRANCHES if row.jump else FALLS
         target = form.known[row.target] if row.target is not None and form.tail == NOTHING else None
-        return Described(row.length, 4 * best_cycles(row, raw), tail, flow, row.ends_block, target)
+        calls = row.mnemonic in ("CALL", "RST") and flow == LEAVES
+        return Described(row.length, 4 * best_cycles(row, raw), tail, flow, row.ends_block, target, calls)
 
     @staticmethod
     @typed
@@ -173,7 +183,7 @@ class GameBoyGuest(Sm83Guest):
     def outcome(context: GB) -> i64:
         sent = context.host.sent.count > 0
         failed = context.host.ports.failed != 0
-        return i64(dots(context) << 8 | sent << 7 | failed << 6 | context.clock.stop & 63)
+        return i64(dots(context) << 8 | sent << 7 | failed << 6 | stop_of(context))
 
     @staticmethod
     @typed

@@ -205,7 +205,7 @@ def _generated(name: str) -> Callable[[Bench], None]:
             return False
 
     try:
-        engine = {"interpreter": Interpreter, "translated": TranslatedEngine}[name](BenchGuest)
+        engine = (Interpreter if name == "interpreter" else TranslatedEngine)(BenchGuest)
     except OSError as error:
         raise EngineError(f"the {name} engine cannot be had here: {error}") from error
     attached: list[Bench] = []

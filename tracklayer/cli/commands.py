@@ -22,7 +22,7 @@ MODULES = {
     "lockstep": ("lockstep", "Run two engines side by side up to their first difference."),
 }  # fmt: skip
 
-ENGINES = ("reference", "interpreter", "translated")
+ENGINES = ("reference", "interpreter", "blocks", "translated", "regions")
 MODELS = ("dmg", "cgb", "cgb-compat", "mgb", "sgb", "agb")
 
 

@@ -48,6 +48,8 @@ class EngineHost:
     """The machine adds 1 whenever code may stand at other addresses than before."""
     jumps: Array[Jump] = array(JUMPS)
     """By the low bits of the address: where computed jumps led."""
+    tend: u8
+    """1 where the engine wants to see to the console when its run ends."""
     on_hook: Object
     """Called with a hooked instruction's address before that executes; returns 1 where the engine must return first."""
     translator: Ptr[u8]

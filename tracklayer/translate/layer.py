@@ -34,6 +34,7 @@ from ..lang import (
     u16,
     u32,
     u64,
+    unlikely,
 )  # fmt: skip
 from .guest import Guest
 from .stencils import jump
@@ -59,6 +60,7 @@ from .structs import (
     OPERAND,
     RELATIVE,
     ROOM,
+    SAMPLES,
     SPENT,
     STUB,
     TARGET,
@@ -155,6 +157,7 @@ def again(context: Any, guest: Any) -> None:
 @typed
 def boundary(context: Any, guest: Any) -> None:
     """The boundary of a console with translated code: what was written over is dropped first."""
+    sample(context, guest)
     guest.boundary(context)
     if guest.written_lines(context):
         drop(context, guest)
@@ -162,6 +165,23 @@ def boundary(context: Any, guest: Any) -> None:
         go(guest.engine(context).leave)
     else:
         go(guest.engine(context).single)
+
+
+@typed
+def sample(context: Any, guest: Any) -> None:
+    """Note where the guest is, if it ran long enough since it was looked at."""
+    it = translator(context, guest)
+    instructions = guest.clock(context).instructions
+    passed = u64(instructions - it.sampled_at)
+    if unlikely(passed >= it.step):
+        at = it.sampled & (SAMPLES - 1)
+        it.samples[at].pc = guest.pc_of(context)
+        it.samples[at].memory = address_of(guest.code_page(context))
+        it.samples[at].instructions = passed
+        it.sampled_at = instructions
+        it.sampled = u32(it.sampled + 1)
+        if it.sampled & (SAMPLES - 1) == 0:
+            guest.engine(context).tend = 1
 
 
 def add_layer(program: Program, guest: type[Guest]) -> None:

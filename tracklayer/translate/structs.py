@@ -74,7 +74,7 @@ class Described(NamedTuple):
     opcode, how it ends.
 
     ends: the interpreter's dispatcher follows it (it may have asked for a boundary). target: of a jump that has it in
-          its opcode.
+          its opcode. calls: it always jumps, and the other side is expected to come back behind it.
     """
 
     length: int
@@ -83,6 +83,7 @@ class Described(NamedTuple):
     flow: int
     ends: bool
     target: int | None
+    calls: bool = False
 
 
 # ------------------------------------------------------------------------------------------ caches
@@ -142,6 +143,19 @@ class Cache:
     """Blocks and instructions laid so far."""
 
 
+SAMPLES = 64
+
+
+@struct
+class Sample:
+    """A place where an instruction boundary was: the instruction's address in the guest and in memory (0 where it does
+    not lie in plain memory), and how many instructions ran since the sample before."""
+
+    pc: u16
+    memory: u64
+    instructions: u64
+
+
 @struct
 class Translator:
     """What the translator keeps for one console."""
@@ -155,4 +169,11 @@ class Translator:
     fill: Array[u64] = array(16)
     """What each kind of hole is filled with, while a stencil is laid."""
     opcodes: Array[u16] = array(64)
+    samples: Array[Sample] = array(SAMPLES)
+    """Where time was spent lately."""
+    sampled: u32
+    sampled_at: u64
+    """The count of instructions at the last sample."""
+    step: u64
+    """Instructions from one sample to the next, at least."""
     drops: Array[u8] = array(LINES)

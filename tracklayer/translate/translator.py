@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import os
 import threading
 import weakref
 from typing import Any
@@ -18,6 +19,7 @@ from ..lang import Ptr, ZeroedMemory, pointer_at, u8, u16, u32, u64
 from ..native.memory import CodeMemoryFull, code_memory
 from .engine import Interpreter, Progress, address, code_pointer
 from .guest import Guest
+from .hot import OFF, Hot, Settings
 from .structs import Cache, StencilTable, Translator
 from .tables import Tables
 
@@ -44,6 +46,7 @@ class CodeCache:
         self.tables = ZeroedMemory(4 * (size + 256) + (8 + 8 + 2 + 2) * capacity)
         self.chunk = chunk
         self.blocks: list[Any] = []
+        self.hot: Hot | None = None
         cache = self.cache = Cache()
         cache.base, cache.size = base, size
         at = self.tables.address
@@ -73,6 +76,10 @@ class CodeCache:
         cache.spare_size = self.chunk
         cache.spare = self.blocks[-1].address
 
+    def holds(self, code: int) -> bool:
+        """Whether an address lies in this cache's blocks, and not in the engine's own code."""
+        return any(block.address <= code < block.address + block.size for block in self.blocks)
+
     def forget(self) -> None:
         """Forget every block. Nobody may be inside: whoever calls this owns all consoles of the cache, and none
         runs."""
@@ -85,7 +92,10 @@ class TranslatedEngine(Interpreter):
 
     name = "translated"
 
-    def __init__(self, guest: type[Guest], progress: Progress | None = None) -> None:
+    def __init__(
+        self, guest: type[Guest], progress: Progress | None = None, *, regions: Settings | None = None
+    ) -> None:
+        """regions: when hot code is compiled as a whole (`hot.OFF`: never); by default as TRACKLAYER_REGIONS says."""
         if not code_memory().writable_delta:
             raise OSError(
                 "blocks are laid while others run, which needs code memory that is mapped twice, and this system "
@@ -98,6 +108,9 @@ class TranslatedEngine(Interpreter):
         self.redirects = (ctypes.c_uint64 * guest.opcodes)(*[redirect] * guest.opcodes)
         self._shared: weakref.WeakValueDictionary[int, CodeCache] = weakref.WeakValueDictionary()
         self._lock = threading.Lock()
+        if regions is None:
+            regions = OFF if os.environ.get("TRACKLAYER_REGIONS") == "off" else Settings()
+        self.regions = regions
 
     def attach(self, console: Any, on_hook: Any = None) -> None:
         super().attach(console, on_hook)
@@ -135,6 +148,8 @@ class TranslatedEngine(Interpreter):
         state.shared = pointer_at(address(shared.cache), Cache)
         state.own = pointer_at(address(own.cache), Cache)
         state.make, state.short, state.lookup = (self.code[name] for name in ("make", "short", "lookup"))
+        state.step = self.regions.step
+        state.sampled_at = self.guest.clock(console).instructions
         engine.translator = pointer_at(address(state), u8)
         engine.generation += 1
         console.translation = (state, shared, own)
@@ -148,6 +163,7 @@ class TranslatedEngine(Interpreter):
             found = self._shared.get(base)
             if found is None:
                 found = self._shared[base] = CodeCache(base, size, min(size, 1 << 17) + 1, CHUNK, False)
+                found.hot = Hot(self.guest, found, self.regions)
             return found
 
     def run(self, console: Any) -> None:
@@ -161,9 +177,16 @@ class TranslatedEngine(Interpreter):
             self.make_room(console)
 
     def make_room(self, console: Any) -> None:
-        _, shared, own = console.translation
+        state, shared, own = console.translation
+        engine = self.guest.engine(console)
+        if engine.tend:
+            engine.tend = 0
+            if shared.hot:
+                shared.hot.tend(state)
+            else:
+                state.step = OFF.step
         with self._lock:
             for cache in (shared, own):
                 if cache.cache.wants_room:
                     cache.grow()
-        self.guest.engine(console).generation += 1
+        engine.generation += 1
