@@ -6,6 +6,7 @@ the others are judged all the same.
 
 from __future__ import annotations
 
+import datetime
 import os
 import signal
 import sys
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .commands import MODELS, engine_option, print_json
+from .commands import ENGINES, MODELS, print_json
 from .manifest import Library, Selection, Task, read_manifest
 from .workers import spread
 
@@ -85,33 +86,56 @@ def died(engine: str, task: Task, code: int) -> dict[str, Any]:
 @click.option("--suite", help="Only programs of this suite.")
 @click.option("--model", type=click.Choice(MODELS), help="Only results meant for this model.")
 @click.option("--path", "glob", metavar="GLOB", help="Only programs whose path matches, as in '*/acceptance/*'.")
-@engine_option()
+@click.option(
+    "--engine",
+    "engines",
+    type=click.Choice(ENGINES),
+    multiple=True,
+    default=("translated",),
+    show_default=True,
+    help="What executes the guest; may be given several times.",
+)
 @click.option(
     "--jobs", type=click.IntRange(min=1), default=None, help="Processes to spread over.  [default: all cores]"
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document instead of tables.")
+@click.option("--markdown", type=click.Path(path_type=Path), help="Also write the results to this file, as a page.")
+@click.option("--notes", type=click.Path(path_type=Path), help="For that page: a JSON file with what failures mean.")
 def judge(
     manifest: Path,
     system: str | None,
     suite: str | None,
     model: str | None,
     glob: str | None,
-    engine: str,
+    engines: tuple[str, ...],
     jobs: int | None,
     as_json: bool,
+    markdown: Path | None,
+    notes: Path | None,
 ) -> None:
     """Run the test programs that MANIFEST lists and judge each by the way that its entry names.
 
     A program is run once for each model that its result is meant for. The exit status is 0 if nothing failed.
     """
     from tracklayer.api.engines import make_engine
+    from tracklayer.api.files import write_atomically
 
+    from .accuracy import page, read_notes
+
+    known = read_notes(notes) if notes is not None else []
     tasks = read_manifest(manifest, Selection(system, suite, model, glob))
     if not tasks:
         raise click.ClickException("no program of the manifest was asked for")
-    make_engine(engine)  # builds it once, before the workers want it
     jobs = jobs or os.cpu_count() or 1
-    results = _run_all(tasks, engine, jobs, quiet=as_json)
+    results = []
+    for engine in dict.fromkeys(engines):
+        make_engine(engine)  # builds it once, before the workers want it
+        results += _run_all(tasks, engine, jobs, quiet=as_json)
+    if markdown is not None:
+        try:
+            write_atomically(markdown, page(results, known, datetime.date.today()).encode())
+        except OSError as error:
+            raise click.ClickException(f"cannot write {markdown}: {error.strerror or error}") from None
     if as_json:
         print_json({"results": results})
     else:
@@ -143,18 +167,21 @@ def _show(results: list[dict[str, Any]]) -> None:
     from rich.table import Table
 
     terminal = Console()
-    counts: dict[tuple[str, str], Counter[str]] = {}
+    several = len({entry["engine"] for entry in results}) > 1
+    counts: dict[tuple[str, ...], Counter[str]] = {}
     for entry in results:
-        counts.setdefault((entry["suite"], entry["model"]), Counter())[entry["verdict"]] += 1
-    table = Table("suite", "model", show_footer=True)
+        key = (entry["suite"], entry["model"]) + ((entry["engine"],) if several else ())
+        counts.setdefault(key, Counter())[entry["verdict"]] += 1
+    table = Table("suite", "model", *(("engine",) if several else ()), show_footer=True)
     for name in ("pass", "fail", "unjudged"):
         table.add_column(name, justify="right", footer=str(sum(count[name] for count in counts.values())))
-    for (suite, model), count in sorted(counts.items()):
-        table.add_row(suite, model, *(str(count[name] or "") for name in ("pass", "fail", "unjudged")))
+    for key, count in sorted(counts.items()):
+        table.add_row(*key, *(str(count[name] or "") for name in ("pass", "fail", "unjudged")))
     terminal.print(table)
     for entry in results:
         if entry["verdict"] == "fail":
-            click.echo(f"FAIL {entry['path']} ({entry['model']}): {entry['reason']}")
+            where = f"{entry['model']}, {entry['engine']}" if several else entry["model"]
+            click.echo(f"FAIL {entry['path']} ({where}): {entry['reason']}")
     reasons = Counter(entry["reason"] for entry in results if entry["verdict"] == "unjudged")
     for reason, number in reasons.most_common():
         click.echo(f"unjudged {number}: {reason}")
