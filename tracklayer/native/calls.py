@@ -34,9 +34,9 @@ import platform
 import struct
 import sys
 import sysconfig
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import BuiltinFunctionType, MappingProxyType
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from tracklayer.native.forks import lock_over_forks
 from tracklayer.native.memory import Block, CodeMemory, code_memory
@@ -71,7 +71,8 @@ _FUNCTIONS = """
     PyObject_CallOneArg PyObject_Free PyObject_GetAttr PyObject_GetAttrString PyObject_GetBuffer PyObject_IsInstance
     PyObject_IsTrue PyObject_Malloc PyObject_RichCompareBool PyObject_SetAttr PyObject_Vectorcall
     PyObject_VectorcallDict PyObject_VectorcallMethod PySequence_GetItem PySequence_Size PyThreadState_Get
-    PyTuple_GetItem PyTuple_New PyTuple_Pack PyTuple_SetItem PyUnicode_AsUTF8AndSize PyUnicode_FromStringAndSize
+    PyTuple_GetItem PyTuple_New PyTuple_Pack PyTuple_SetItem PyType_IsSubtype PyUnicode_AsUTF8AndSize
+    PyUnicode_FromStringAndSize
     Py_AddPendingCall Py_BuildValue Py_DecRef Py_EnterRecursiveCall Py_IncRef Py_IsFinalizing Py_LeaveRecursiveCall
     Py_MakePendingCalls _PyThreadState_UncheckedGet PyThreadState_GetUnchecked _PyTraceback_Add _Py_CheckRecursiveCall
     _Py_Dealloc
@@ -170,6 +171,8 @@ class _Support:
         self._incref = api.Py_IncRef
         self._incref.restype = None
         self._incref.argtypes = (ctypes.py_object,)
+        self._decref = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)(python_api()["Py_DecRef"])
+        self._first: Block | None = None
         # Functions die after all modules when the interpreter ends: this must still be there, so it is never let go.
         self._incref(self)
 
@@ -195,6 +198,34 @@ class _Support:
         loaded = load(parse(machine.emit_object(module)), self.memory, names)
         self.traverse, self.release = loaded["traverse"], loaded["release"]
         return loaded
+
+    # What runs until a deferred builtin's code is made: calls the record's only reference, then what the record says.
+    #
+    #   push rbx; push rbp; push r12; push r13; sub rsp, 8; mov rbx, rdi; mov rbp, rsi; mov r12, rdx
+    #             call [get_state]; mov r13, [rax]; mov rdi, [r13+48]; call [call_no_args]; test rax, rax; jz out
+    #             mov rdi, rax; call [decref]; mov rdi, rbx; mov rsi, rbp; mov rdx, r12; mov rax, [r13+8]
+    #             add rsp, 8; pop r13; pop r12; pop rbp; pop rbx; jmp rax
+    #   out:      add rsp, 8; pop r13; pop r12; pop rbp; pop rbx; ret
+    _FIRST_CALL = bytes.fromhex(
+        "5355415441554883ec084889fb4889f54989d4ff153f0000004c8b28498b7d30ff15420000004885c074224889c7ff15"
+        "2c0000004889df4889ee4c89e2498b45084883c408415d415c5d5bffe04883c408415d415c5d5bc3"
+    )
+
+    def first_call(self) -> int:
+        """The address of what runs until a deferred builtin's code is made. Errors: UnsupportedPython."""
+        if self._first is None:
+            if platform.machine().lower() not in ("x86_64", "amd64") or sys.platform == "win32":
+                raise UnsupportedPython("builtins that are made at their first call are known for x86-64 on Linux only")
+            api = python_api()
+            slots = (api["PyModule_GetState"], api["Py_DecRef"], api["PyObject_CallNoArgs"])
+            block = self.memory.allocate(len(self._FIRST_CALL) + 24)
+            block.write(0, self._FIRST_CALL + struct.pack("<QQQ", *slots))
+            self._first = block
+        return self._first.address
+
+    def give_back(self, address: int) -> None:
+        """Undo `hold`."""
+        self._decref(address)
 
     def function(self, record: int, module: str | None) -> BuiltinFunctionType:
         """The builtin for a record, whose references are already counted."""
@@ -317,8 +348,22 @@ def builtin(
     Errors: ValueError for unknown flags; UnsupportedPython."""
     if flags not in _FLAGS:
         raise ValueError(f"no calling convention of a builtin has the flags {flags:#x}")
+    return _make(address, name, flags, doc, signature, module, tuple(keep), tuple(uses), memory)[0]
+
+
+def _make(
+    address: int,
+    name: str,
+    flags: int,
+    doc: str | None,
+    signature: str | None,
+    module: str | None,
+    keep: tuple[object, ...],
+    uses: tuple[object, ...],
+    memory: CodeMemory | None,
+) -> tuple[BuiltinFunctionType, Block]:
+    """A builtin, and the block in which its record lies."""
     support = _SUPPORT.get()
-    uses = tuple(uses)
     text = None if doc is None and signature is None else doc or ""
     if signature is not None:  # CPython's own format: "Type.__text_signature__" is cut out of the doc string
         text = f"{name}{signature}\n--\n\n{text}"
@@ -331,7 +376,71 @@ def builtin(
     record = _METHOD_DEF.pack(at, address, flags, at + len(name_bytes) if doc_bytes else 0)
     record += struct.pack(f"<QQ{len(uses)}Q", len(uses), support.hold(hidden), *map(support.hold, uses))
     block.write(0, record + name_bytes + doc_bytes)
-    return support.function(block.address, module)
+    return support.function(block.address, module), block
+
+
+class Made(NamedTuple):
+    """What the maker of a deferred builtin gives: as the arguments of `builtin`."""
+
+    address: int
+    keep: tuple[object, ...] = ()
+    uses: tuple[object, ...] = ()
+
+
+@functools.cache
+def _making() -> Any:
+    """The lock under which all deferred builtins are made; itself made when all the locks are that are taken inside."""
+    return lock_over_forks()
+
+
+class _Maker:
+    """Called by the code of a deferred builtin, once or a few times: puts the code that was made in place."""
+
+    __slots__ = ("_block", "_lock", "_make")
+
+    def __init__(self, make: Callable[[], Made]) -> None:
+        self._make: Callable[[], Made] | None = make
+        self._lock = _making()
+        self._block: Block | None = None
+
+    def put(self, block: Block) -> None:
+        """Where the record is."""
+        self._block = block
+
+    def __call__(self) -> None:
+        with self._lock:
+            make, block = self._make, self._block
+            if make is None or block is None:  # another thread was quicker
+                return
+            support = _SUPPORT.get()
+            made = make()
+            hidden: tuple[object, ...] = (block, *made.keep)
+            before = struct.unpack_from("<QQ", ctypes.string_at(block.address + _METHOD_DEF.size + 8, 16))
+            references = struct.pack("<QQ", support.hold(hidden), support.hold(tuple(made.uses)))
+            block.write(_METHOD_DEF.size + 8, references)
+            block.write(8, struct.pack("<Q", made.address))
+            self._make = self._block = None
+            for reference in before:
+                support.give_back(reference)
+
+
+def deferred(
+    make: Callable[[], Made],
+    name: str,
+    *,
+    doc: str | None = None,
+    signature: str | None = None,
+    module: str | None = None,
+) -> BuiltinFunctionType:
+    """A builtin (METH_FASTCALL) whose code is made when it is first called. From then on it is like any other:
+    nothing is left of the detour. Where `make` raises, so does the call, and the next call tries again.
+
+    The other arguments are those of `builtin`. Errors: UnsupportedPython."""
+    maker = _Maker(make)
+    first = _SUPPORT.get().first_call()
+    function, block = _make(first, name, METH_FASTCALL, doc, signature, module, (), (maker,), None)
+    maker.put(block)
+    return function
 
 
 _C_FUNCTION: Any = ctypes.CFUNCTYPE(None).__mro__[1]  # what ctypes functions and function pointers have in common

@@ -45,12 +45,16 @@ def make_image(objects: Iterable[bytes]) -> bytes:
         # Far from 0, so that no address is mistaken for null; only differences end up in the code.
         base = BASE + len(code)
         code += layout.link(base, {name: BASE + offset for name, offset in symbols.items()})
+        for index, (start, _) in enumerate(layout.eh_frames):
+            symbols[f"{FRAMES}.{len(code)}.{index}"] = base - BASE + start
         symbols.update({name: address - BASE for name, address in layout.symbols(base).items()})
     head = json.dumps(symbols, separators=(",", ":")).encode()
     return struct.pack("<QQ", len(head), len(code)) + head + bytes(code)
 
 
 BASE = 1 << 20
+FRAMES = ".eh_frame"
+"""Unwinding tables are among the symbols, under names that begin so."""
 
 
 def place(image: bytes, memory: CodeMemory, slots: Iterable[int] = ()) -> PlacedImage:

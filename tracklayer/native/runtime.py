@@ -23,16 +23,19 @@ count instead.
 from __future__ import annotations
 
 import ctypes
+import struct
 import sys
 import threading
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tracklayer.native.calls import METH_NOARGS, builtin, python_api
 from tracklayer.native.forks import lock_over_forks
 from tracklayer.native.memory import Block, code_memory
-from tracklayer.native.operands import Symbol
+
+if TYPE_CHECKING:
+    from tracklayer.native.operands import Symbol
 
 MARGIN = 128 << 10
 """Bytes of stack left at most for what runs between two checks."""
@@ -64,99 +67,51 @@ class _Runtime:
     def stack_slow(self) -> int:
         with self.lock:
             if self._slow is None:
-                self._slow = self._assemble()
+                self._slow = self._place_slow()
             return self._slow
 
-    def _assemble(self) -> int:
-        from tracklayer.native.assembler import Assembler
-        from tracklayer.native.operands import (
-            al,
-            dword,
-            eax,
-            edi,
-            fs,
-            mem,
-            qword,
-            r8,
-            r9,
-            rax,
-            rbp,
-            rcx,
-            rdi,
-            rdx,
-            rsi,
-            rsp,
-        )
+    # Finds the thread's limit, fills the cell, answers. As bytes, because assembling takes more time than a function
+    # from the disk cache may; the words behind it are `cell`, `key` and the functions of _PTHREAD. `forget` is the
+    # destructor of a thread's entry.
+    #
+    #   forget:   mov rax, [cell]; mov qword ptr [rax], 0; ret
+    #   slow:     push rbp; mov rbp, rsp; push rdi; push rsi; push rdx; push rcx; push r8; push r9; sub rsp, 80
+    #             mov edi, [key]; call [getspecific]; test rax, rax; jnz known
+    #             call [self]; mov rdi, rax; mov rsi, rsp; call [getattr_np]     a pthread_attr_t: 56 bytes
+    #             test eax, eax; mov eax, 1; jnz found                           unknown: a limit that nothing reaches
+    #             mov rdi, rsp; lea rsi, [rsp+56]; lea rdx, [rsp+64]; call [attr_getstack]
+    #             mov rdi, rsp; call [attr_destroy]
+    #             mov rax, [rsp+64]; shr rax, 2; mov rcx, MARGIN; cmp rax, rcx; cmova rax, rcx; add rax, [rsp+56]
+    #   found:    mov [rsp+64], rax; mov edi, [key]; mov rsi, rax; call [setspecific]; mov rax, [rsp+64]
+    #   known:    mov rcx, [cell]; mov rdx, fs:[0]; mov [rcx+8], rax; mov [rcx], rdx
+    #             lea rdx, [rbp+16]; sub rax, rdx; dec rax                       how far under the limit we are: more
+    #             cmp rax, MARGIN; setb al; movzx eax, al                        is another stack (a fiber's)
+    #             add rsp, 80; pop r9; pop r8; pop rcx; pop rdx; pop rsi; pop rdi; pop rbp; ret
+    _SLOW = bytes.fromhex(
+        "488b05d100000048c70000000000c390554889e557565251415041514883ec508b3dba000000ff15bc0000004885c075"
+        "6cff15b90000004889c74889e6ff15b500000085c0b80100000075384889e7488d742438488d542440ff15a100000048"
+        "89e7ff15a0000000488b44244048c1e80248c7c1000002004839c8480f47c1480344243848894424408b3d5100000048"
+        "89c6ff1578000000488b442440488b0d3400000064488b14250000000048894108488911488d55104829d048ffc8483d"
+        "000002000f92c00fb6c04883c45041594158595a5e5f5dc3"
+    )
+    _SLOW_START = 16
+    _PTHREAD = ("getspecific", "self", "getattr_np", "attr_getstack", "attr_destroy", "setspecific")
 
+    def _place_slow(self) -> int:
         if not checks_stack():
             return 0
         libc: Any = ctypes.CDLL(None)
-        a = Assembler("tracklayer_stack_limit")
-        a.label("forget")  # the destructor of the thread's entry
-        a.mov(rax, self.cell)
-        a.mov(qword[rax], 0)
-        a.ret()
-        a.align(16)
-        a.label("slow")
-        a.prologue(rdi, rsi, rdx, rcx, r8, r9)
-        a.sub(rsp, 80)  # pthread_attr_t (56 bytes), address, size
-        a.mov(edi, dword["key"])
-        a.call(a.c_function(libc.pthread_getspecific))
-        a.test(rax, rax)
-        a.jnz("known")
-        a.call(a.c_function(libc.pthread_self))
-        a.mov(rdi, rax)
-        a.mov(rsi, rsp)
-        a.call(a.c_function(libc.pthread_getattr_np))
-        a.test(eax, eax)
-        a.mov(eax, 1)  # unknown: a limit that nothing reaches
-        a.jnz("found")
-        a.mov(rdi, rsp)
-        a.lea(rsi, mem[rsp + 56])
-        a.lea(rdx, mem[rsp + 64])
-        a.call(a.c_function(libc.pthread_attr_getstack))
-        a.mov(rdi, rsp)
-        a.call(a.c_function(libc.pthread_attr_destroy))
-        a.mov(rax, qword[rsp + 64])
-        a.shr(rax, 2)
-        a.mov(rcx, MARGIN)
-        a.cmp(rax, rcx)
-        a.cmova(rax, rcx)
-        a.add(rax, qword[rsp + 56])
-        a.label("found")
-        a.mov(qword[rsp + 64], rax)
-        a.mov(edi, dword["key"])
-        a.mov(rsi, rax)
-        a.call(a.c_function(libc.pthread_setspecific))
-        a.mov(rax, qword[rsp + 64])
-        a.label("known")
-        a.mov(rcx, self.cell)
-        a.mov(rdx, qword[fs, 0])
-        a.mov(qword[rcx + 8], rax)
-        a.mov(qword[rcx], rdx)
-        a.lea(rdx, mem[rbp + 16])
-        a.sub(
-            rax, rdx
-        )  # how far under the limit we are: more than the margin means another stack (a fiber's, a signal's)
-        a.dec(rax)
-        a.cmp(rax, MARGIN)
-        a.setb(al)
-        a.movzx(eax, al)
-        a.epilogue()
-        a.finish_frame()
-        a.align(8)
-        a.label("key")
-        a.dq(0)
-        code = a.load(code_memory())
+        functions = [ctypes.cast(getattr(libc, f"pthread_{name}"), ctypes.c_void_p).value for name in self._PTHREAD]
+        block = code_memory().allocate(len(self._SLOW) + 64, 16)
         key = ctypes.c_uint32()
         create = libc.pthread_key_create
         create.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
-        if create(ctypes.addressof(key), code.labels["forget"]):
+        if create(ctypes.addressof(key), block.address):
             return 0
-        code.block.write(code.labels["key"] - code.address, key.value.to_bytes(4, "little"))
-        self._code = code.block
-        _pin(code)  # threads end after the interpreter does: this must stay
-        return code.labels["slow"]
+        block.write(0, self._SLOW + struct.pack("<8Q", self.cell, key.value, *functions))
+        self._code = block
+        _pin(block)  # threads end after the interpreter does: this must stay
+        return block.address + self._SLOW_START
 
     def poll_slow(self, way: str) -> int:
         with self.lock:
@@ -211,7 +166,7 @@ class _Runtime:
         if way != "gil":
             a.call(_api("PyGILState_Ensure"))
             a.mov(state, o.eax)
-        a.mov(o.rdi, a.object(_nothing))
+        a.mov(o.rdi, a.object(nothing_to_do))
         a.xor(o.esi, o.esi)
         a.xor(o.edx, o.edx)
         a.xor(o.ecx, o.ecx)
@@ -251,6 +206,8 @@ def _pin(what: object) -> None:
 
 
 def _api(name: str) -> Symbol:
+    from tracklayer.native.operands import Symbol
+
     return Symbol(name, python_api()[name])
 
 
@@ -304,7 +261,7 @@ def _find_attention() -> Attention | None:
     if threading.current_thread() is not threading.main_thread():
         return found if flag.value & mask in (0, 1) else None  # pending calls are for the main thread to see
     during = _while_pending(ctypes.addressof(flag)) & mask
-    _nothing()
+    nothing_to_do()
     after = flag.value & mask
     return found if during and not after else None
 
@@ -312,23 +269,18 @@ def _find_attention() -> Attention | None:
 def _while_pending(flag: int) -> int:
     """What the flag is right after a pending call was added. Python itself could not see it: it makes the call at
     once."""
-    from tracklayer.native import operands as o
-    from tracklayer.native.assembler import Assembler
-
-    a = Assembler("tracklayer_while_pending")
-    a.prologue()
-    a.mov(o.rdi, _api("PyErr_Occurred"))  # as a pending call: returns 0 and does nothing
-    a.xor(o.esi, o.esi)
-    a.call(_api("Py_AddPendingCall"))
-    a.mov(o.rdi, flag)
-    a.mov(o.edi, o.dword[o.rdi])
-    a.call(_api("PyLong_FromLongLong"))
-    a.epilogue()
-    code = a.load()
-    return int(builtin(code.address, "while_pending", flags=METH_NOARGS, keep=(code,))())
+    # push rbx; mov rdi, [nothing]; xor esi, esi; call [add]; mov rdi, [flag]; mov edi, [rdi]; call [number]; pop rbx
+    # ret. As bytes, because assembling takes more time than a function from the disk cache may.
+    code = bytes.fromhex("53488b3d2000000031f6ff1520000000488b3d210000008b3fff15210000005bc30f1f8000000000")
+    api = python_api()
+    nothing = api["PyErr_Occurred"]  # as a pending call: returns 0 and does nothing
+    words = struct.pack("<QQQQ", nothing, api["Py_AddPendingCall"], flag, api["PyLong_FromLongLong"])
+    block = code_memory().allocate(len(code) + len(words))
+    block.write(0, code + words)
+    return int(builtin(block.address, "while_pending", flags=METH_NOARGS, keep=(block,))())
 
 
-def _nothing() -> None:
+def nothing_to_do() -> None:
     """Entering a Python function is when CPython looks at its flag."""
 
 
