@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .api import (
         Access,
         BusyError,
+        CompileError,
         EngineError,
         GameBoy,
         Hook,
@@ -26,11 +27,14 @@ if TYPE_CHECKING:
         SymbolError,
         Symbols,
         TracklayerError,
+        function,
+        original,
     )
 
 __all__ = [
-    "Access", "BusyError", "EngineError", "GameBoy", "Hook", "ModelError", "Region", "RegisterError", "Rewind",
-    "RomError", "SaveError", "Snapshot", "StateError", "Symbol", "SymbolError", "Symbols", "TracklayerError",
+    "Access", "BusyError", "CompileError", "EngineError", "GameBoy", "Hook", "ModelError", "Region", "RegisterError",
+    "Rewind", "RomError", "SaveError", "Snapshot", "StateError", "Symbol", "SymbolError", "Symbols", "TracklayerError",
+    "function", "original",
 ]  # fmt: skip
 
 __version__ = "0.1.0"

@@ -14,26 +14,60 @@ disassembly.py  guest code as text
 state.py        names for the bytes of a state
 lockstep.py     two engines side by side
 vectors.py      the bare processor against vectors
+functions.py    typed functions as builtins of machine code, for whoever has no console in mind
+
+Names are imported when first asked for: who wants a function need not load a console.
 """
 
-from .errors import (
-    BusyError,
-    EngineError,
-    ModelError,
-    RegisterError,
-    RomError,
-    SaveError,
-    StateError,
-    SymbolError,
-    TracklayerError,
-)  # fmt: skip
-from .gameboy import BUTTONS, CYCLES_PER_FRAME, CYCLES_PER_SECOND, GameBoy
-from .hooks import Access, Hook, Region
-from .rewind import Rewind, Snapshot
-from .symbols import Symbol, Symbols
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .errors import (
+        BusyError,
+        EngineError,
+        ModelError,
+        RegisterError,
+        RomError,
+        SaveError,
+        StateError,
+        SymbolError,
+        TracklayerError,
+    )
+    from .functions import CompileError, function, original
+    from .gameboy import BUTTONS, CYCLES_PER_FRAME, CYCLES_PER_SECOND, GameBoy
+    from .hooks import Access, Hook, Region
+    from .rewind import Rewind, Snapshot
+    from .symbols import Symbol, Symbols
+
+_HOMES = {
+    "errors": (
+        "BusyError", "EngineError", "ModelError", "RegisterError", "RomError", "SaveError", "StateError", "SymbolError",
+        "TracklayerError",
+    ),
+    "functions": ("CompileError", "function", "original"),
+    "gameboy": ("BUTTONS", "CYCLES_PER_FRAME", "CYCLES_PER_SECOND", "GameBoy"),
+    "hooks": ("Access", "Hook", "Region"),
+    "rewind": ("Rewind", "Snapshot"),
+    "symbols": ("Symbol", "Symbols"),
+}  # fmt: skip
+_WHERE = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "BUTTONS", "CYCLES_PER_FRAME", "CYCLES_PER_SECOND", "Access", "BusyError", "EngineError", "GameBoy", "Hook",
-    "ModelError", "Region", "RegisterError", "Rewind", "RomError", "SaveError", "Snapshot", "StateError", "Symbol",
-    "SymbolError", "Symbols", "TracklayerError",
+    "BUTTONS", "CYCLES_PER_FRAME", "CYCLES_PER_SECOND", "Access", "BusyError", "CompileError", "EngineError", "GameBoy",
+    "Hook", "ModelError", "Region", "RegisterError", "Rewind", "RomError", "SaveError", "Snapshot", "StateError",
+    "Symbol", "SymbolError", "Symbols", "TracklayerError", "function", "original",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    home = _WHERE.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{home}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

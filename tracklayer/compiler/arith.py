@@ -135,7 +135,7 @@ class Arith:
             raise Refusal(f"{describe(a)} does not fit 64 bits", MEND_WIDE)
         x, y = self.operand(block, a, width), self.operand(block, b, width)
         name = self.op(block, f"{'lshr' if alo >= 0 else 'ashr'} i{width} {x}, {y}")
-        return self._fit(block, Int(name, width, lo, hi))
+        return self.fit(block, Int(name, width, lo, hi))
 
     def _divide(self, block: Block, symbol: str, a: Value, b: Value) -> Value:
         divisor = known_int(b)
@@ -161,7 +161,7 @@ class Arith:
             if width == 0:
                 raise Refusal(f"a value that may be negative and the divisor {divisor} pass 64 bits", MEND_WIDE)
             name = self._divide_signed(block, symbol, a, divisor, width)
-        return self._fit(block, Int(name, width, lo, hi))
+        return self.fit(block, Int(name, width, lo, hi))
 
     def _divide_by_power(self, block: Block, symbol: str, a: Value, exponent: int) -> tuple[str, int]:
         alo, ahi = bounds(a)
@@ -188,7 +188,7 @@ class Arith:
         one = self.op(block, f"sext i1 {below} to i{width}")
         return self.op(block, f"add i{width} {quotient}, {one}")
 
-    def _fit(self, block: Block, value: Int) -> Int:
+    def fit(self, block: Block, value: Int) -> Int:
         """The same value in 32 bits where its interval allows."""
         width = width_for(value.lo, value.hi)
         return value if width == value.width else Int(self.operand(block, value, width), width, value.lo, value.hi)
@@ -310,6 +310,7 @@ INTERVAL: dict[str, Callable[[int, int, int, int], tuple[int, int]]] = {
 OPCODE = {"+": "add", "-": "sub", "*": "mul", "<<": "shl", "&": "and", "|": "or", "^": "xor"}
 FOLD: dict[str, Callable[[Any, Any], Any]] = {
     "+": operator.add, "-": operator.sub, "*": operator.mul, "//": operator.floordiv, "%": operator.mod,
+    "/": operator.truediv, "**": operator.pow,
     "<<": operator.lshift, ">>": operator.rshift, "&": operator.and_, "|": operator.or_, "^": operator.xor,
 }  # fmt: skip
 COMPARE: dict[str, Callable[[int, int], bool]] = {

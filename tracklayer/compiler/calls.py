@@ -12,15 +12,32 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from .. import lang
-from ..lang import ArrayType, IntType, PtrType, is_struct, type_name
+from ..lang import ArrayType, BufferType, FloatType, IntType, Object, PtrType, is_struct, type_name
+from . import floats
 from .arith import bounds
-from .conditions import Conditions
+from .crossings import MATHEMATICS, Crossings
 from .errors import Refusal
 from .glue import MOST_ARGUMENTS
-from .sources import FunctionInfo, describe_function
+from .sources import FunctionInfo, describe_function, meaning
 from .state import State, join
 from .text import literal
-from .values import I64_MAX, I64_MIN, U64_MAX, Int, Known, Method, Pointer, Ref, Value, describe, known_int
+from .values import (
+    I64_MAX,
+    I64_MIN,
+    U64_MAX,
+    Callee,
+    CallType,
+    Float,
+    Int,
+    Known,
+    Method,
+    Pointer,
+    Ref,
+    Value,
+    View,
+    describe,
+    known_int,
+)
 
 if TYPE_CHECKING:
     from .program import Program
@@ -36,12 +53,12 @@ class Frame:
 
     def __init__(self, info: FunctionInfo) -> None:
         self.info = info
-        self.declared: dict[str, IntType] = {}
+        self.declared: dict[str, IntType | FloatType] = {}
         self.returns: list[Path] = []
         self.loops: list[tuple[list[State], list[State]]] = []
 
 
-class Calls(Conditions):
+class Calls(Crossings):
     """The walk through calls."""
 
     program: Program
@@ -79,6 +96,11 @@ class Calls(Conditions):
             # A sum or product only needs the low bits that the conversion keeps.
             argument = self.value(node.args[0], state, callee.value.bits)
             return [(state, self.arith.narrow(state.block, argument, callee.value))]
+        if isinstance(callee, Known) and (isinstance(callee.value, FloatType) or callee.value is float):
+            if len(node.args) != 1 or node.keywords:
+                raise Refusal(f"{type_name(callee.value)} takes one number")
+            bits = 32 if isinstance(callee.value, FloatType) and callee.value.bits == 32 else 64
+            return [(state, floats.rounded(self.arith, state.block, self.value(node.args[0], state), bits))]
         arguments: list[Value] = []
         for argument_node in node.args:
             if isinstance(argument_node, ast.Starred):
@@ -92,9 +114,53 @@ class Calls(Conditions):
             named[keyword.arg] = self.value(keyword.value, state)
         if isinstance(callee, Method):
             return self.invoke(callee.function, [callee.owner, *arguments], named, state)
+        self.at = node.lineno
+        if isinstance(callee, Callee) or (isinstance(callee, Pointer) and callee.element is None):
+            kind = callee.kind if isinstance(callee, Callee) else CallType(None, Object)
+            if named:
+                raise Refusal("a Python callable takes positional arguments here")
+            shown = ast.unparse(node.func)
+            return [(state, self.call_python(self.place_key(node), state, callee.name, kind, arguments, shown))]
         if not isinstance(callee, Known):
             raise Refusal(f"{describe(callee)} cannot be called")
+        if self.program.fallible is not None:
+            value = self._outward(node, callee.value, arguments, named, state)
+            if value is not None:
+                return [(state, value)]
         return self.invoke(callee.value, arguments, named, state)
+
+    def _outward(
+        self, node: ast.Call, function: Any, arguments: list[Value], named: dict[str, Value], state: State
+    ) -> Value | None:
+        """A call of `math`'s functions or of a Python callable that is known; None where it is something else."""
+        all_known = all(isinstance(value, Known) for value in (*arguments, *named.values()))
+        if not _hashable(function):
+            is_ours = False
+        elif function in MATHEMATICS:
+            if all_known:
+                try:
+                    return Known(function(*(value.value for value in arguments if isinstance(value, Known))))
+                except Exception as error:
+                    raise Refusal(f"{function.__name__} raised {type(error).__name__}: {error}") from error
+            found = self.mathematics(self.place_key(node), state, function, arguments)
+            if found is not None:
+                return found
+            is_ours = function is int
+        else:
+            is_ours = function in INTRINSICS or function in self.program.intrinsics
+        if is_ours or hasattr(function, "__typed__") or hasattr(getattr(function, "__func__", None), "__typed__"):
+            return None
+        if hasattr(getattr(function, "__self__", None), PYTHON):  # made by @function: as typed as any
+            return None
+        if hasattr(function, "__comptime__") or (all_known and _hashable(function) and function in PURE | FOLDED):
+            return None
+        if not callable(function):
+            return None
+        if named:
+            raise Refusal("a Python callable takes positional arguments here")
+        kind = _declared(function, len(arguments))
+        name = self.object_name(state, Known(function))
+        return self.call_python(self.place_key(node), state, name, kind, arguments, ast.unparse(node.func))
 
     def invoke(self, function: Any, arguments: list[Value], named: dict[str, Value], state: State) -> list[Path]:
         """Call a known function with values."""
@@ -110,6 +176,7 @@ class Calls(Conditions):
                     raise Refusal(f"{function.__name__} takes other arguments than these {len(arguments)}")
                 result = intrinsic(self, state, *arguments)
                 return [] if result is None else [(state, result)]
+        function = getattr(getattr(function, "__self__", None), PYTHON, function)
         if hasattr(function, "__self__") and hasattr(function, "__func__") and hasattr(function.__func__, "__typed__"):
             arguments, function = [Known(function.__self__), *arguments], function.__func__
         if hasattr(function, "__typed__"):
@@ -170,10 +237,19 @@ class Calls(Conditions):
 
     def check(self, value: Value, kind: Any, what: str) -> Value:
         """`value` where a `kind` is declared; Refusal where it may not fit."""
-        if isinstance(kind, IntType):
-            lo, hi = bounds(value)
-            if lo < kind.lo or hi > kind.hi:
-                raise Refusal(f"{what} is declared {kind}, the value is {describe(value)}", f"narrow it: {kind}(...)")
+        if isinstance(kind, (IntType, FloatType)):
+            self.check_number(value, kind, what)
+        elif isinstance(kind, BufferType):
+            fits = isinstance(value, View) and value.element is kind.element and value.writable >= kind.writable
+            if not fits:
+                raise Refusal(f"{what} is declared {kind}, the value is {describe(value)}")
+        elif kind is Object and self.program.fallible is not None:
+            if isinstance(value, Known):  # kept by the program
+                return value
+            self.object_name(State(self.text.blocks[-1], {}, {}, set()), value)
+        elif isinstance(kind, CallType):
+            if not isinstance(value, Known) and not (isinstance(value, Callee) and value.kind == kind):
+                raise Refusal(f"{what} is declared a callable of one kind, the value is {describe(value)}")
         elif is_struct(kind):
             if not isinstance(value, Ref) or value.kind is not kind:
                 raise Refusal(f"{what} is declared {type_name(kind)}, the value is {describe(value)}")
@@ -183,7 +259,9 @@ class Calls(Conditions):
 
     def inline(self, info: FunctionInfo, values: dict[str, Value], state: State) -> list[Path]:
         """Walk the body of a function here; the paths that return."""
-        outer_frame, outer_info, outer_locals = self.frame, self.info, state.locals
+        outer_frame, outer_info, outer_locals, outer_at = self.frame, self.info, state.locals, self.at
+        if self.depth:
+            self.callers.append((outer_info, outer_at))
         self.frame, self.info = Frame(info), info
         self.depth += 1
         state.locals = dict(values)
@@ -196,8 +274,10 @@ class Calls(Conditions):
                 "return a value on every path",
             )
         returns.extend((end, Known(None)) for end in ends)
-        self.frame, self.info = outer_frame, outer_info
+        self.frame, self.info, self.at = outer_frame, outer_info, outer_at
         self.depth -= 1
+        if self.depth:
+            self.callers.pop()
         for end, _ in returns:
             end.locals = {}
         paths = self.group(returns)
@@ -305,6 +385,8 @@ class Calls(Conditions):
         return self._extreme(state, ">", values)
 
     def _extreme(self, state: State, symbol: str, values: tuple[Value, ...]) -> Value:
+        if any(map(floats.is_float, values)):
+            return self._float_extreme(state, symbol, values)
         if len(values) == 1:
             values = tuple(self.items(values[0]))
         if not values:
@@ -314,7 +396,22 @@ class Calls(Conditions):
             result = self.arith.extreme(state.block, symbol, result, value)
         return result
 
+    def _float_extreme(self, state: State, symbol: str, values: tuple[Value, ...]) -> Value:
+        """As Python: a later value counts only where it compares so with the one before."""
+        if not all(map(floats.is_float, values)):
+            raise Refusal("integers and floats are mixed: the result would be now one, now the other", "write f64(...)")
+        result = values[0]
+        for value in values[1:]:
+            better = floats.compare(self.arith, state.block, symbol, value, result)
+            assert isinstance(better, Int)
+            names = [floats.operand(self.arith, state.block, one) for one in (value, result)]
+            chosen = f"select i1 {better.name}, double {names[0]}, double {names[1]}"
+            result = Float(self.arith.op(state.block, chosen))
+        return result
+
     def _abs(self, state: State, value: Value) -> Value:
+        if isinstance(value, Float):
+            return floats.magnitude(self.arith, state.block, value)
         lo, hi = bounds(value)
         if lo >= 0:
             return value
@@ -334,6 +431,8 @@ class Calls(Conditions):
     def _len(self, state: State, value: Value) -> Value:
         if isinstance(value, Ref) and isinstance(value.kind, ArrayType):
             return Known(value.kind.length)
+        if isinstance(value, View):
+            return Int(value.length, 64, 0, I64_MAX)
         return Known(len(self.items(value)))
 
     def _unlikely(self, state: State, value: Value) -> Value:
@@ -370,6 +469,22 @@ PURE = {
     lang.size_of, lang.is_struct,
 }  # fmt: skip
 """Python's own functions that may be called while compiling."""
+
+
+PYTHON = "python"
+"""Where the builtins that `function` makes keep the Python function: in an attribute of their __self__."""
+
+
+def _declared(function: Any, count: int) -> CallType:
+    """What is declared of a Python callable: its annotations, where they are all there."""
+    try:
+        annotations = inspect.get_annotations(function, eval_str=True)
+        names = list(inspect.signature(function).parameters)[:count]
+    except (NameError, AttributeError, TypeError, ValueError, SyntaxError):
+        return CallType(None, Object)
+    parameters = tuple(meaning(annotations[name]) if name in annotations else None for name in names)
+    result = meaning(annotations["return"]) if "return" in annotations else Object
+    return CallType(parameters if len(parameters) == count else None, result)
 
 
 def _hashable(value: Any) -> bool:

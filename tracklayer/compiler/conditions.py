@@ -12,12 +12,13 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+from . import floats
 from .arith import bounds
 from .errors import CompileError, Refusal
 from .expressions import Expressions, Handler
 from .state import State, join
 from .text import RARELY
-from .values import Int, Known, Pointer, Unset, Value, known_int
+from .values import Float, Int, Known, Pointer, Unset, Value, known_int
 
 COMPARISON: dict[type[ast.cmpop], str] = {
     ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=",
@@ -45,7 +46,11 @@ class Conditions(Expressions):
         if isinstance(value, Known):
             return Known(bool(value.value))
         if isinstance(value, Pointer):
+            if value.element is None and self.program.fallible is not None:
+                raise Refusal("the truth of a Python object is Python's to tell", "ask `is None`, or call bool(...)")
             return Int(self.arith.op(state.block, f"icmp ne ptr {value.name}, null"), 1, 0, 1)
+        if isinstance(value, Float):
+            return Int(self.arith.op(state.block, f"fcmp une double {value.name}, 0.0"), 1, 0, 1)
         return self.arith.truth(state.block, value)
 
     def _compare(self, node: ast.Compare, state: State) -> Value:
@@ -74,11 +79,19 @@ class Conditions(Expressions):
             assert isinstance(found, Int)
             return Int(self.arith.op(state.block, f"xor i1 {found.name}, true"), 1, 0, 1)
         symbol = COMPARISON.get(type(op))
+        if symbol is None and self.program.fallible is not None and (_is_object(left) or _is_object(right)):
+            return self.is_object(left, right, state, op)
         if symbol is None:
             raise Refusal("`is` compares known values only", "use == or `if pointer:`")
         if isinstance(left, Pointer) or isinstance(right, Pointer):
             raise Refusal("pointers are not compared: to CPython each is another object", "compare their address_of()")
+        if floats.is_float(left) or floats.is_float(right):
+            return floats.compare(self.arith, state.block, symbol, left, right)
         return self.arith.compare(state.block, symbol, left, right)
+
+    def is_object(self, left: Value, right: Value, state: State, op: ast.cmpop) -> Value:
+        """`is` and `is not` of Python objects (crossings.py)."""
+        raise AssertionError
 
     # ------------------------------------------------------------------ conditions
 
@@ -235,6 +248,8 @@ class Conditions(Expressions):
 
 def refine(state: State, node: ast.expr, value: Value, symbol: str, other: Value) -> None:
     """Where `node symbol other` holds and node is a local name: narrow the local's interval."""
+    if floats.is_float(other):
+        return
     if not isinstance(node, ast.Name) or not isinstance(value, Int) or value.width == 1:
         return
     local = state.locals.get(node.id)
@@ -260,6 +275,10 @@ def refine(state: State, node: ast.expr, value: Value, symbol: str, other: Value
                 hi -= 1
     if lo <= hi:  # a value that is sign-extended and now known not to be negative is zero-extended as well
         state.locals[node.id] = Int(local.name, local.width, lo, hi)
+
+
+def _is_object(value: Value) -> bool:
+    return isinstance(value, Pointer) and value.element is None
 
 
 CONDITIONS: dict[type[ast.expr], Handler] = {

@@ -11,22 +11,39 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from ..lang import ArrayType, is_struct, layout
+from . import floats
 from .arith import bounds, fold
 from .errors import CompileError, Refusal
-from .memory import Memory
+from .failing import Failing
+from .memory import llvm_storage
 from .sources import FunctionInfo
 from .state import State
 from .text import ELEMENT
-from .values import Int, Known, Method, Pointer, Ref, Tuple, Unset, Value, describe, known_int, width_for
+from .values import (
+    I64_MAX,
+    Float,
+    Int,
+    Known,
+    Method,
+    Pointer,
+    Ref,
+    Tuple,
+    Unset,
+    Value,
+    View,
+    describe,
+    known_int,
+    width_for,
+)
 
 BINARY: dict[type[ast.operator], str] = {
     ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.FloorDiv: "//", ast.Mod: "%", ast.LShift: "<<", ast.RShift: ">>",
-    ast.BitAnd: "&", ast.BitOr: "|", ast.BitXor: "^",
+    ast.BitAnd: "&", ast.BitOr: "|", ast.BitXor: "^", ast.Div: "/", ast.Pow: "**",
 }  # fmt: skip
 Handler = Callable[..., Value]
 
 
-class Expressions(Memory):
+class Expressions(Failing):
     """The walk through expressions. `info` is the function whose text is being walked."""
 
     info: FunctionInfo
@@ -114,9 +131,27 @@ class Expressions(Memory):
         """Where `owner[index]` is."""
         if isinstance(owner, Ref) and isinstance(owner.kind, ArrayType):
             return self.element(state, owner, index)
+        if isinstance(owner, View):
+            return self._viewed(state, owner, index)
         if isinstance(owner, Pointer):
             return self.pointed(state, owner, index)
         raise Refusal(f"{describe(owner)} has no elements")
+
+    def _viewed(self, state: State, view: View, index: Value) -> Ref:
+        """The place of `buffer[index]`; IndexError where there is none. Negative ones count from the end."""
+        lo, hi = bounds(index)
+        if hi > I64_MAX:
+            raise Refusal(f"the index is {describe(index)}", "narrow it: i64(...)")
+        at = self.arith.operand(state.block, index, 64)
+        if lo < 0:
+            back = self.arith.op(state.block, f"icmp slt i64 {at}, 0")
+            more = self.arith.op(state.block, f"add i64 {at}, {view.length}")
+            at = self.arith.op(state.block, f"select i1 {back}, i64 {more}, i64 {at}")
+        out = self.arith.op(state.block, f"icmp uge i64 {at}, {view.length}")
+        self.fail_if(state, out, IndexError, "index out of range")
+        kind = llvm_storage(view.element)
+        where = self.arith.op(state.block, f"getelementptr inbounds {kind}, ptr {view.name}, i64 {at}")
+        return Ref(where, 0, view.element, False)
 
     def _known_element(self, owner: Any, index: Value, state: State) -> Value:
         if isinstance(index, Known):
@@ -195,12 +230,23 @@ class Expressions(Memory):
         wanted = low_bits if symbol in ("+", "-", "*", "&", "|", "^") else 0
         left = self.value(node.left, state, low_bits if symbol == "<<" else wanted)
         right = self.value(node.right, state, wanted)
-        return self.binary(symbol, left, right, state, low_bits)
+        return self.binary(symbol, left, right, state, low_bits, node)
 
-    def binary(self, symbol: str, left: Value, right: Value, state: State, low_bits: int) -> Value:
+    def binary(
+        self, symbol: str, left: Value, right: Value, state: State, low_bits: int, node: ast.AST | None = None
+    ) -> Value:
         """`left symbol right` for values of any kind."""
-        if isinstance(left, Known) and isinstance(right, Known) and not isinstance(left.value, int):
-            return fold(symbol, left.value, right.value)
+        if isinstance(left, Known) and isinstance(right, Known):
+            plain = isinstance(left.value, int) and isinstance(right.value, int) and symbol not in ("/", "**")
+            if not plain:
+                return fold(symbol, left.value, right.value)
+        if symbol in ("/", "//", "%", "**"):
+            whole = not floats.is_float(left) and not floats.is_float(right) and symbol in ("//", "%")
+            divisor = known_int(right)
+            if not whole or ((divisor is None or divisor <= 0) and self.program.fallible is not None):
+                return self.division(self.place_key(node or symbol), symbol, left, right, state, low_bits)
+        if floats.is_float(left) or floats.is_float(right):
+            return floats.binary(self.arith, state.block, symbol, left, right)
         return self.arith.binary(state.block, symbol, left, right, low_bits)
 
     def _unary(self, node: ast.UnaryOp, state: State, low_bits: int) -> Value:
@@ -211,6 +257,12 @@ class Expressions(Memory):
             assert isinstance(operand, Int)
             return Int(self.arith.op(state.block, f"xor i1 {operand.name}, true"), 1, 0, 1)
         operand = self.value(node.operand, state, low_bits)
+        if isinstance(operand, Known) and isinstance(operand.value, float):
+            return Known(-operand.value if isinstance(node.op, ast.USub) else operand.value)
+        if isinstance(operand, Float):
+            if isinstance(node.op, ast.Invert):
+                raise Refusal("a float has no ~")
+            return floats.negate(self.arith, state.block, operand) if isinstance(node.op, ast.USub) else operand
         if isinstance(node.op, ast.USub):
             return self.arith.binary(state.block, "-", Known(0), operand, low_bits)
         if isinstance(node.op, ast.Invert):
@@ -219,6 +271,10 @@ class Expressions(Memory):
 
     def truth_of(self, node: ast.expr, state: State) -> Value:
         """`bool(node)`: a known bool or an i1 (conditions.py)."""
+        raise AssertionError
+
+    def division(self, key: Any, symbol: str, left: Value, right: Value, state: State, low_bits: int) -> Value:
+        """A division that may raise, or of floats (crossings.py)."""
         raise AssertionError
 
     def _call(self, node: ast.Call, state: State) -> Value:

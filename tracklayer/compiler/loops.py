@@ -8,13 +8,16 @@ Invariant: a loop is walked again, with wider intervals, until what was assumed 
 from __future__ import annotations
 
 import ast
+import functools
 
+from ..lang import IntType
+from . import floats
 from .arith import bounds
 from .calls import Calls
 from .errors import CompileError, Refusal
 from .sources import assigned_names
 from .state import State, join
-from .values import Int, Known, Pointer, Unset, Value, known_int, same, widen, width_for
+from .values import I64_MAX, Float, Int, Known, Pointer, Unset, Value, View, known_int, same, widen, width_for
 
 Key = str | int
 """What a loop may change: a local by its name, a held field by its offset."""
@@ -54,6 +57,10 @@ class Loops(Calls):
     def _for(self, node: ast.For, state: State) -> list[State]:
         if node.orelse:
             raise Refusal("`for ... else` is not in the typed subset")
+        if self.program.fallible is not None:
+            counted = self._counted(node, state)
+            if counted is not None:
+                return counted
         items = self.items(self.value(node.iter, state))
         if len(items) > UNROLLED and isinstance(node.target, ast.Name) and _plain_count(node):
             rolled = self._rolled(node, [known_int(item) for item in items], state)
@@ -70,6 +77,45 @@ class Loops(Calls):
             self.frame.loops.pop()
             broken += breaks
         return states + broken
+
+    def _counted(self, node: ast.For, state: State) -> list[State] | None:
+        """A `for` over a range that is not known, or over a buffer, as a loop of generated code; None for others."""
+        is_call = isinstance(node.iter, ast.Call) and not node.iter.keywords and isinstance(node.iter.func, ast.Name)
+        view: Value | None = None
+        if is_call:
+            assert isinstance(node.iter, ast.Call)
+            callee = self.value(node.iter.func, state)
+            if not isinstance(callee, Known) or callee.value is not range or not 1 <= len(node.iter.args) <= 3:
+                return None
+            values = [self.value(one, state) for one in node.iter.args]
+            if all(isinstance(value, Known) for value in values):
+                return None
+        else:
+            view = self.value(node.iter, state) if isinstance(node.iter, ast.Name) else None
+            if not isinstance(view, View):
+                return None
+            values = [Int(view.length, 64, 0, I64_MAX)]
+        if len(values) == 1:
+            values.insert(0, Known(0))
+        step = known_int(values[2]) if len(values) == 3 else 1
+        if not step:
+            raise Refusal("the step of a range is a known integer, and not 0")
+        (slo, shi), (elo, ehi) = bounds(values[0]), bounds(values[1])
+        lo, hi = (slo, max(shi, ehi - 1 + step)) if step > 0 else (min(slo, elo + 1 + step), shi)
+        if width_for(lo, hi) == 0:
+            raise Refusal(f"the count of this range lies in {lo}..{hi}, more than 64 bits", "narrow its end: i64(...)")
+        place = f"of the for in line {node.lineno}:{node.col_offset}"
+        count, end, over = f"count {place}", f"end {place}", f"what {place}"
+        loop = _counting_loop(node, count, end, over if view is not None else "", step)
+        self.frame.declared[count] = Span(lo, hi)
+        state.locals[count], state.locals[end] = values[0], values[1]
+        if view is not None:
+            state.locals[over] = view
+        states = self._while(loop, state)
+        for one in states:
+            for name in (count, end, over):
+                one.locals.pop(name, None)
+        return states
 
     def _rolled(self, node: ast.For, counts: list[int | None], state: State) -> list[State] | None:
         """A long `for` over a range as a loop of the generated code; None where its body needs to know the count."""
@@ -167,12 +213,16 @@ class Loops(Calls):
         kinds_hold = self._kinds_hold(entering, backs, changed, phis, lost)
         if not kinds_hold or not self._intervals_hold(backs, phis, intervals):
             return None
+        for end in backs:
+            self.at = node.lineno
+            self.poll(end)
         for key, name in phis.items():
             incoming = [
                 f"[ {self._as_held(_at(end, key), key, intervals, end)}, %{end.block.label} ]"
                 for end in [entering, *backs]
             ]
-            header.phis.append(f"  {name} = phi {self._held_type(key, intervals)} {', '.join(incoming)}")
+            kind = "double" if floats.is_float(_at(entering, key)) else self._held_type(key, intervals)
+            header.phis.append(f"  {name} = phi {kind} {', '.join(incoming)}")
         for end in [entering, *backs]:
             end.block.lines.append(f"  br label %{header.label}")
         return self._one(no + breaks)
@@ -181,8 +231,10 @@ class Loops(Calls):
         """States joined into one, whatever their split field."""
         return [join(self.arith, states)[0]] if states else []
 
-    def _loop_value(self, key: Key, initial: Value, intervals: Intervals) -> Int | Pointer | None:
+    def _loop_value(self, key: Key, initial: Value, intervals: Intervals) -> Int | Float | Pointer | None:
         """The phi that stands for a variable in a loop; None for what a loop cannot change."""
+        if floats.is_float(initial):
+            return Float(self.text.fresh())
         if isinstance(initial, Pointer):
             return Pointer(self.text.fresh(), initial.element)
         if not isinstance(initial, Int) and known_int(initial) is None:
@@ -191,7 +243,7 @@ class Loops(Calls):
             kind = self.frame.declared.get(key) if isinstance(key, str) else None
             if isinstance(key, int):
                 kind = self.virtual[key].kind
-            intervals[key] = (kind.lo, kind.hi) if kind is not None else bounds(initial)
+            intervals[key] = (kind.lo, kind.hi) if isinstance(kind, IntType) else bounds(initial)
         lo, hi = intervals[key]
         width = width_for(lo, hi)
         if isinstance(key, int):
@@ -211,6 +263,8 @@ class Loops(Calls):
                 value = end.locals[name]
                 if name not in phis:
                     kept = same(initial, value)
+                elif floats.is_float(initial):
+                    kept = floats.is_float(value)
                 elif isinstance(initial, Pointer):
                     kept = isinstance(value, Pointer) and value.element is initial.element
                 else:
@@ -244,7 +298,37 @@ class Loops(Calls):
     def _as_held(self, value: Value, key: Key, intervals: Intervals, end: State) -> str:
         if isinstance(value, Pointer):
             return value.name
+        if floats.is_float(value):
+            return floats.operand(self.arith, end.block, value)
         return self.arith.operand(end.block, value, int(self._held_type(key, intervals)[1:]))
+
+
+class Span(IntType):
+    """The interval of a loop's count."""
+
+    __slots__ = ()
+
+    def __init__(self, lo: int, hi: int) -> None:
+        super().__init__(64, lo < 0)
+        self.lo = lo
+        self.hi = hi
+
+
+@functools.cache
+def _counting_loop(node: ast.For, count: str, end: str, over: str, step: int) -> ast.While:
+    """`for target in range(count, end, step)` as a `while`; with `over`, the target is an element of it."""
+
+    def read(name: str) -> ast.Name:
+        return ast.Name(name, ast.Load())
+
+    value: ast.expr = ast.Subscript(read(over), read(count), ast.Load()) if over else read(count)
+    now = ast.Assign([node.target], value)
+    more = ast.AugAssign(ast.Name(count, ast.Store()), ast.Add(), ast.Constant(step))
+    test = ast.Compare(read(count), [ast.Lt() if step > 0 else ast.Gt()], [read(end)])
+    loop = ast.While(test, [now, more, *node.body], [])
+    for made in (now, more, test, loop):
+        ast.fix_missing_locations(ast.copy_location(made, node))
+    return loop
 
 
 def _at(state: State, key: Key) -> Value:

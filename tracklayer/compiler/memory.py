@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..lang import ArrayType, IntType, Object, PtrType, is_struct, layout, size_of, type_name
+from ..lang import ArrayType, FloatType, IntType, Object, PtrType, is_struct, layout, size_of, type_name
+from . import floats
 from .arith import Arith, bounds
 from .convention import Convention, Effects
 from .errors import Refusal
@@ -29,6 +30,8 @@ class Memory:
         self.holds = holds
         self.effects = Effects()
         self.entry_fields: dict[int, Value] = {}
+        self.unaliased = False
+        """Whether memory that Python passes in may be the same as any other."""
 
     # ------------------------------------------------------------------ addresses
 
@@ -76,6 +79,12 @@ class Memory:
         kind = llvm_storage(element) if not is_struct(element) else f"[{size_of(element)} x i8]"
         return self.arith.op(state.block, f"getelementptr inbounds {kind}, ptr {base}, i64 {at}")
 
+    def tag(self, role: str) -> str:
+        """What an access is to alias analysis. A buffer from Python may lie anywhere: then nothing is said."""
+        if self.unaliased:
+            return ""
+        return ", " + {"field": FIELD, "element": ELEMENT, "pointer": POINTER}[role]
+
     # ------------------------------------------------------------------ loads
 
     def load(self, state: State, place: Ref, role: str) -> Value:
@@ -89,17 +98,21 @@ class Memory:
         kind = place.kind
         where = self.address(state, place)
         if isinstance(kind, PtrType) or kind is Object:
-            name = self.arith.op(state.block, f"load ptr, ptr {where}, {POINTER}")
+            name = self.arith.op(state.block, f"load ptr, ptr {where}{self.tag('pointer')}")
             return Pointer(name, kind.element if isinstance(kind, PtrType) else None)
+        tag = self.tag(role)
+        if isinstance(kind, FloatType):
+            loose = "" if place.root or role == "field" else ", align 1"
+            raw = self.arith.op(state.block, f"load {floats.narrow_type(kind.bits)}, ptr {where}{loose}{tag}")
+            return floats.loaded(self.arith, state.block, raw, kind.bits)
         if not isinstance(kind, IntType):
             raise Refusal(f"a {type_name(kind)} is no value by itself", "use its fields or elements")
-        tag = FIELD if role == "field" else ELEMENT
         bits = kind.size * 8
         if kind.bits == 1:
-            byte = self.arith.op(state.block, f"load i8, ptr {where}, {tag}, {IS_BOOL}")
+            byte = self.arith.op(state.block, f"load i8, ptr {where}{tag}, {IS_BOOL}")
             return Int(self.arith.op(state.block, f"trunc i8 {byte} to i1"), 1, 0, 1)
         loose = "" if place.root or role == "field" else ", align 1"
-        raw = self.arith.op(state.block, f"load i{bits}, ptr {where}{loose}, {tag}")
+        raw = self.arith.op(state.block, f"load i{bits}, ptr {where}{loose}{tag}")
         if bits < 32:
             raw = self.arith.op(state.block, f"{'sext' if kind.signed else 'zext'} i{bits} {raw} to i32")
         return Int(raw, max(bits, 32), kind.lo, kind.hi)
@@ -148,7 +161,12 @@ class Memory:
                 raise Refusal(
                     f"a {kind} is stored from {describe(value)}", "use `pointer(array, index)` or `null(type)`"
                 )
-            state.block.lines.append(f"  store ptr {value.name}, ptr {where}, {POINTER}")
+            state.block.lines.append(f"  store ptr {value.name}, ptr {where}{self.tag('pointer')}")
+            return
+        if isinstance(kind, FloatType):
+            name = floats.store_name(self.arith, state.block, value, kind.bits)
+            loose, tag = "" if role == "field" else ", align 1", self.tag(role)
+            state.block.lines.append(f"  store {floats.narrow_type(kind.bits)} {name}, ptr {where}{loose}{tag}")
             return
         if not isinstance(kind, IntType):
             raise Refusal(f"a {type_name(kind)} cannot be stored to as a whole", "store to its fields or elements")
@@ -156,9 +174,9 @@ class Memory:
         if kind.bits < bits:
             value = self.narrow_for(state, kind, value)
         name = self.arith.operand(state.block, value, bits)
-        tag = FIELD if role == "field" else ELEMENT
+        tag = self.tag(role)
         loose = "" if place.root or role == "field" else ", align 1"
-        state.block.lines.append(f"  store i{bits} {name}, ptr {where}{loose}, {tag}")
+        state.block.lines.append(f"  store i{bits} {name}, ptr {where}{loose}{tag}")
 
     # ------------------------------------------------------------------ virtual fields and memory
 
@@ -184,4 +202,6 @@ def llvm_storage(kind: Any) -> str:
         return f"i{kind.size * 8}"
     if isinstance(kind, PtrType) or kind is Object:
         return "ptr"
+    if isinstance(kind, FloatType):
+        return floats.narrow_type(kind.bits)
     return f"[{size_of(kind)} x i8]"

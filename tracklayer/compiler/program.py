@@ -11,10 +11,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from types import MethodType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import lang
-from ..lang import Host, IntType, PtrType, is_struct, layout
+from ..lang import FloatType, Host, IntType, Object, PtrType, is_struct, layout
+from . import floats
 from .calls import Path
 from .convention import Convention, Effects, Virtual
 from .errors import CompileError, Refusal
@@ -23,7 +24,10 @@ from .sources import FunctionInfo, describe_function
 from .state import State
 from .statements import Walker
 from .text import Definition, Module
-from .values import Int, Known, Pointer, Ref, Tuple, Value, describe
+from .values import Callee, Float, Int, Known, Pointer, Ref, Tuple, Value, View, describe
+
+if TYPE_CHECKING:
+    from .fallible import Fallible
 
 TRIPLE = "x86_64-unknown-linux-gnu"
 HANDLER = "preserve_nonecc"
@@ -35,12 +39,14 @@ OWN = "entries"
 class Outlined:
     """A function that was compiled by itself, and how it is called."""
 
-    __slots__ = ("cold", "effects", "name")
+    __slots__ = ("can_fail", "cold", "effects", "name")
 
     def __init__(self, name: str, cold: bool) -> None:
         self.name = name
         self.cold = cold
         self.effects = Effects()
+        self.can_fail = True
+        """Whether it may raise, in a program where that is possible; as long as it is being compiled, the worst."""
 
     @property
     def convention(self) -> str:
@@ -61,6 +67,8 @@ class Program:
         self.module = Module()
         self.convention = convention
         self.intrinsics = intrinsics or {}
+        self.fallible: Fallible | None = None
+        """This program, if its functions may raise exceptions."""
         self.leaves: Callable[[Walker, State], None] | None = None
         self.entries: list[str] = []
         self.part = OWN
@@ -182,49 +190,69 @@ class Program:
 
     def _return(self, walker: Walker, end: State, value: Value, info: FunctionInfo, width: int) -> None:
         try:
-            kinds = _tuple_of(info)
-            if kinds:
-                names = [walker.arith.operand(end.block, item, 64) for item in walker.items(value)]
-                packed, kind = "poison", _tuple_type(len(kinds))
-                for index, name in enumerate(names):
-                    packed = walker.arith.op(end.block, f"insertvalue {kind} {packed}, i64 {name}, {index}")
-                end.block.lines.append(f"  ret {kind} {packed}")
-            elif width:
-                end.block.lines.append(f"  ret i{width} {walker.arith.operand(end.block, value, width)}")
-            elif isinstance(value, Known) and value.value is None:
-                end.block.lines.append("  ret void")
-            else:
-                raise Refusal(f"{info.name} returns {describe(value)}, and is not declared to", "annotate the result")
+            self.end(walker, end, value, info, width)
         except Refusal as refusal:
             raise CompileError(info.file, info.node, info.name, refusal.problem, refusal.mend) from None
+
+    def end(self, walker: Walker, end: State, value: Value, info: FunctionInfo, width: int = 0) -> None:
+        """Return a value. width: of an integer's, where it is not the declared type's."""
+        kinds = result_types(info)
+        if not kinds:
+            if not isinstance(value, Known) or value.value is not None:
+                raise Refusal(f"{info.name} returns {describe(value)}, and is not declared to", "annotate the result")
+            end.block.lines.append("  ret void")
+            return
+        if _tuple_of(info):
+            packed, kind = "poison", result_type(info)
+            for index, (item, one) in enumerate(zip(walker.items(value), kinds, strict=True)):
+                name = _operand(walker, end, item, one)
+                packed = walker.arith.op(end.block, f"insertvalue {kind} {packed}, {one} {name}, {index}")
+            end.block.lines.append(f"  ret {kind} {packed}")
+            return
+        kind = f"i{width}" if width else kinds[0]
+        end.block.lines.append(f"  ret {kind} {_operand(walker, end, value, kind)}")
 
     # ------------------------------------------------------------------ outlined calls
 
     def outlined_call(self, walker: Walker, info: FunctionInfo, values: dict[str, Value], state: State) -> list[Path]:
         """Call an outlined function; compile it first where this set of known arguments is new."""
-        assert info.typed is not None
-        if info.result is not None and not isinstance(info.result, IntType) and not _tuple_of(info):
+        if info.result is not None and not result_types(info):
             raise Refusal(f"the outlined function {info.name} can return integers, tuples of integers, or None only",
                           "let it be inlined, or let it store what it finds")  # fmt: skip
         if walker.holds and self.leaves is not None:
             self.leaves(walker, state)
             return []
+        target, result = self._call_outlined(walker, info, values, state)
+        if self.fallible:
+            self.fallible.check(walker, state, target)
+            if info.result is Object and isinstance(result, Pointer):
+                result = walker.own(walker.place_key(f"{info.name} {walker.at}"), state, result.name)
+        return [(state, result)]
+
+    def outlined(self, walker: Walker, info: FunctionInfo, values: dict[str, Value], state: State) -> Outlined:
+        """Call an outlined function, whatever becomes of its result; the function."""
+        return self._call_outlined(walker, info, values, state)[0]
+
+    def _call_outlined(
+        self, walker: Walker, info: FunctionInfo, values: dict[str, Value], state: State
+    ) -> tuple[Outlined, Value]:
         key: list[Any] = [info.function]
         passed: list[tuple[str, Any, Value]] = []
         roots = False
         for name, kind in info.parameters:
             value = values[name]
-            if info.typed.shared and isinstance(value, Ref) and value.root and not self._virtual_in(value):
+            shared = info.typed is not None and info.typed.shared
+            if shared and isinstance(value, Ref) and value.root and not self._virtual_in(value):
                 value = values[name] = Ref(walker.address(state, value), 0, value.kind, False)
-            if isinstance(kind, IntType):
+            if isinstance(kind, (IntType, FloatType)):
                 passed.append((name, kind, value))
                 key.append(kind)
             elif isinstance(value, Ref) and value.root:
                 roots = True
                 key.append((value.offset, value.kind))
-            elif isinstance(value, (Ref, Pointer)):
+            elif isinstance(value, (Ref, Pointer, View, Callee)):
                 passed.append((name, kind, value))
-                key.append(value.kind if isinstance(value, Ref) else ("*", value.element))
+                key.append(_passed_as(value))
             elif isinstance(value, Known):
                 key.append(_Same(value.value))
             else:
@@ -234,44 +262,43 @@ class Program:
                 )
         target = self._outlined.get(tuple(key))
         if target is None:
-            target = self._outlined[tuple(key)] = Outlined(self._unique(info.name), info.typed.cold)
+            cold = info.typed is not None and info.typed.cold
+            target = self._outlined[tuple(key)] = Outlined(self._unique(info.name), cold)
+            self.begun(target)
             self._compile_outlined(target, info, values, {name for name, _, _ in passed}, roots)
-        return [(state, self._emit_call(walker, state, target, info, passed, roots))]
+        return target, self._emit_call(walker, state, target, info, passed, roots)
 
     def _virtual_in(self, place: Ref) -> bool:
         """Whether a struct or array in the context has a virtual field in it."""
         offsets = self.convention.by_offset if self.convention else {}
         return any(place.offset <= offset < place.offset + lang.size_of(place.kind) for offset in offsets)
 
+    def begun(self, target: Outlined) -> None:
+        """A function is about to be compiled."""
+
     def _compile_outlined(
         self, target: Outlined, info: FunctionInfo, values: dict[str, Value], passed: set[str], roots: bool
     ) -> None:
         walker = Walker(self, self.module, info, self.convention, holds=False)
-        parameters = ["ptr %context"] if roots else []
+        parameters = ["ptr %call"] if self.fallible else []
+        parameters += ["ptr %context"] if roots else []
         inside: dict[str, Value] = {}
         for name, kind in info.parameters:
             value = values[name]
             if name not in passed:
                 inside[name] = Ref("%context", value.offset, value.kind, True) if isinstance(value, Ref) else value
-            elif isinstance(value, (Ref, Pointer)):
-                parameters.append(f"ptr %a.{name}")
-                inside[name] = (
-                    Ref(f"%a.{name}", 0, value.kind, False)
-                    if isinstance(value, Ref)
-                    else Pointer(f"%a.{name}", value.element)
-                )
             else:
-                width = 32 if kind.bits <= 32 else 64
-                parameters.append(f"i{width} %a.{name}")
-                inside[name] = Int(f"%a.{name}", width, kind.lo, kind.hi)
-        width = _result_width(info)
-        kind_text = _result_type(info)
-        attributes = "cold noinline" if target.cold else "noinline"
-        head = f"hidden {target.convention} {kind_text} @{target.name}({', '.join(parameters)}) {attributes}"
+                declared, inside[name] = _inside(f"%a.{name}", kind, value)
+                parameters += declared
         # While the body is walked, calls of itself must assume the most.
         everything = set(self.convention.by_offset) if self.convention else set()
         target.effects = Effects(set(everything), set(everything))
-        self._finish(walker, head, inside, info, width, outlined=True)
+        head = f"hidden {target.convention} {result_type(info)} @{target.name}({', '.join(parameters)})"
+        if self.fallible:
+            self.fallible.finish(walker, head, inside, info, target)
+        else:
+            attributes = "cold noinline" if target.cold else "noinline"
+            self._finish(walker, f"{head} {attributes}", inside, info, _result_width(info), outlined=True)
         target.effects = walker.effects
 
     def _emit_call(
@@ -283,17 +310,12 @@ class Program:
         passed: list[tuple[str, Any, Value]],
         roots: bool,
     ) -> Value:
-        arguments = ["ptr %context"] if roots else []
+        arguments = ["ptr %call"] if self.fallible else []
+        arguments += ["ptr %context"] if roots else []
         for _, kind, value in passed:
-            if isinstance(value, Ref):
-                arguments.append(f"ptr {walker.address(state, value)}")
-            elif isinstance(value, Pointer):
-                arguments.append(f"ptr {value.name}")
-            else:
-                width = 32 if kind.bits <= 32 else 64
-                arguments.append(f"i{width} {walker.arith.operand(state.block, value, width)}")
+            arguments += _outside(walker, state, kind, value)
         self.before_call(walker, state, target.effects)
-        kind_text = _result_type(info)
+        kind_text = result_type(info)
         call = f"call {target.convention} {kind_text} @{target.name}({', '.join(arguments)})"
         if kind_text == "void":
             state.block.lines.append(f"  {call}")
@@ -305,17 +327,17 @@ class Program:
         return result
 
     def _unpack(self, walker: Walker, state: State, info: FunctionInfo, name: str) -> Value:
+        """What an outlined function returned."""
         kinds = _tuple_of(info)
-        if kinds:
-            items: list[Value] = []
-            for index, kind in enumerate(kinds):
-                part = walker.arith.op(state.block, f"extractvalue {_tuple_type(len(kinds))} {name}, {index}")
-                if kind.bits <= 32:
-                    part = walker.arith.op(state.block, f"trunc i64 {part} to i32")
-                items.append(Int(part, 32 if kind.bits <= 32 else 64, kind.lo, kind.hi))
-            return Tuple(items)
-        assert isinstance(info.result, IntType)
-        return Int(name, _result_width(info), info.result.lo, info.result.hi)
+        if not kinds:
+            return _returned(name, info.result, _result_width(info))
+        items: list[Value] = []
+        for index, kind in enumerate(kinds):
+            part = walker.arith.op(state.block, f"extractvalue {result_type(info)} {name}, {index}")
+            if isinstance(kind, IntType) and kind.bits <= 32:
+                part = walker.arith.op(state.block, f"trunc i64 {part} to i32")
+            items.append(_returned(part, kind, 32 if kind.bits <= 32 else 64))
+        return Tuple(items)
 
     def before_call(self, walker: Walker, state: State, effects: Effects) -> None:
         """Memory gets what the callee may read, or may write over only in part."""
@@ -432,21 +454,92 @@ def _result_width(info: FunctionInfo) -> int:
     return 0
 
 
-def _result_type(info: FunctionInfo) -> str:
+def result_types(info: FunctionInfo) -> list[str]:
+    """The LLVM types that a function's result consists of; none for None, and for what cannot be returned."""
     kinds = _tuple_of(info)
     if kinds:
-        return _tuple_type(len(kinds))
+        return ["double" if isinstance(kind, FloatType) else "i64" for kind in kinds]
+    if isinstance(info.result, FloatType):
+        return ["double"]
+    if info.result is Object:
+        return ["ptr"]
     width = _result_width(info)
-    return f"i{width}" if width else "void"
+    return [f"i{width}"] if width else []
 
 
-def _tuple_type(count: int) -> str:
-    return "{ " + ", ".join(["i64"] * count) + " }"
+def result_type(info: FunctionInfo) -> str:
+    """The LLVM type of a function's result."""
+    kinds = result_types(info)
+    if not kinds:
+        return "void"
+    return "{ " + ", ".join(kinds) + " }" if _tuple_of(info) else kinds[0]
 
 
-def _tuple_of(info: FunctionInfo) -> tuple[IntType, ...]:
-    """The types of the integers that a function returns as a tuple; empty where it returns something else."""
+def _tuple_of(info: FunctionInfo) -> tuple[Any, ...]:
+    """The types of the numbers that a function returns as a tuple; empty where it returns something else."""
     kinds: tuple[Any, ...] = getattr(info.result, "__args__", None) or ()
-    if getattr(info.result, "__origin__", None) is not tuple or not all(isinstance(kind, IntType) for kind in kinds):
-        return ()
-    return kinds
+    is_tuple = getattr(info.result, "__origin__", None) is tuple
+    return kinds if is_tuple and all(isinstance(kind, (IntType, FloatType)) for kind in kinds) else ()
+
+
+def _operand(walker: Walker, state: State, value: Value, kind: str) -> str:
+    """A value as an operand of an LLVM type."""
+    if kind == "double":
+        return floats.operand(walker.arith, state.block, value)
+    if kind == "ptr":
+        return walker.object_name(state, value)
+    return walker.arith.operand(state.block, value, int(kind[1:]))
+
+
+def _returned(name: str, kind: Any, width: int) -> Value:
+    if isinstance(kind, FloatType):
+        return Float(name, kind.bits == 32)
+    if kind is Object:
+        return Pointer(name, None)
+    assert isinstance(kind, IntType)
+    return Int(name, width, kind.lo, kind.hi)
+
+
+def _passed_as(value: Ref | Pointer | View | Callee) -> Any:
+    """What tells values of different kinds apart in the key of an outlined function."""
+    match value:
+        case Ref():
+            return value.kind
+        case View():
+            return ("buffer", value.element, value.writable)
+        case Callee():
+            return ("callable", value.kind)
+        case _:
+            return ("*", value.element)
+
+
+def _inside(name: str, kind: Any, value: Value) -> tuple[list[str], Value]:
+    """A parameter of an outlined function: how it is declared, and what it is inside."""
+    match value:
+        case Ref():
+            return [f"ptr {name}"], Ref(name, 0, value.kind, False)
+        case Pointer():
+            return [f"ptr {name}"], Pointer(name, value.element)
+        case View():
+            return [f"ptr {name}", f"i64 {name}.length"], View(name, f"{name}.length", value.element, value.writable)
+        case Callee():
+            return [f"ptr {name}"], Callee(name, value.kind)
+    if isinstance(kind, FloatType):
+        return [f"double {name}"], Float(name, kind.bits == 32)
+    width = 32 if kind.bits <= 32 else 64
+    return [f"i{width} {name}"], Int(name, width, kind.lo, kind.hi)
+
+
+def _outside(walker: Walker, state: State, kind: Any, value: Value) -> list[str]:
+    """The operands that pass a value to an outlined function."""
+    match value:
+        case Ref():
+            return [f"ptr {walker.address(state, value)}"]
+        case View():
+            return [f"ptr {value.name}", f"i64 {value.length}"]
+        case Pointer() | Callee():
+            return [f"ptr {value.name}"]
+    if isinstance(kind, FloatType):
+        return [f"double {floats.operand(walker.arith, state.block, value)}"]
+    width = 32 if kind.bits <= 32 else 64
+    return [f"i{width} {walker.arith.operand(state.block, value, width)}"]

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import ast
 import builtins
+import collections.abc
 import functools
 import inspect
 import linecache
+import typing
 from collections.abc import Callable
 from typing import Any
 
-from ..lang import Typed
+from ..lang import Object, Typed, f64, u1
 from .errors import CompileError
+from .values import CallType
 
 
 class FunctionInfo:
@@ -39,7 +42,9 @@ class FunctionInfo:
             raise CompileError(
                 self.file, node, self.name, f"an annotation cannot be evaluated: {error}", mend
             ) from None
-        self.result = annotations.get("return", None)
+        self.declared = annotations
+        """The annotations as they stand there."""
+        self.result = meaning(annotations.get("return", None))
         arguments = node.args
         if arguments.vararg or arguments.kwarg or arguments.kwonlyargs:
             raise CompileError(
@@ -48,7 +53,7 @@ class FunctionInfo:
         names = [argument.arg for argument in (*arguments.posonlyargs, *arguments.args)]
         self.names = assigned_names(node) | set(names)
         """All local names."""
-        self.parameters: list[tuple[str, Any]] = [(name, annotations.get(name)) for name in names]
+        self.parameters: list[tuple[str, Any]] = [(name, meaning(annotations.get(name))) for name in names]
         defaults = function.__defaults__ or ()
         self.defaults = dict(zip(names[len(names) - len(defaults) :], defaults, strict=True))
         self.closed = {
@@ -61,6 +66,21 @@ class FunctionInfo:
             if name in scope:
                 return scope[name]
         return vars(builtins)[name]
+
+
+def meaning(annotation: Any) -> Any:
+    """What an annotation in Python's own words means in the subset: float is f64, bool a u1, object an Object."""
+    if annotation in (float, bool, object):
+        return _PYTHONS[annotation]
+    if annotation in (collections.abc.Callable, typing.Callable):
+        return CallType(None, Object)
+    if getattr(annotation, "__origin__", None) is collections.abc.Callable:
+        *parameters, result = annotation.__args__
+        return CallType(None if parameters == [...] else tuple(map(meaning, parameters)), meaning(result))
+    return annotation
+
+
+_PYTHONS: dict[Any, Any] = {float: f64, bool: u1, object: Object}
 
 
 @functools.cache

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from . import floats
 from .arith import Arith, bounds
 from .errors import Refusal
 from .text import Block
-from .values import Int, Known, Pointer, Ref, Tuple, Unset, Value, known_int, same, width_for
+from .values import Float, Int, Known, Pointer, Ref, Tuple, Unset, Value, known_int, same, width_for
 
 
 class State:
@@ -74,6 +75,9 @@ class _Merger:
                 return value
         if all(isinstance(value, Int) or known_int(value) is not None for value in values):
             return self._merge_ints(values)
+        if all(map(floats.is_float, values)):
+            names = [floats.operand(self.arith, s.block, v) for s, v in zip(self.states, values, strict=True)]
+            return Float(self._phi("double", names), all(map(floats.is_single, values)))
         if isinstance(first, Pointer) and all(isinstance(v, Pointer) and v.element is first.element for v in values):
             return Pointer(self._phi("ptr", [v.name for v in values if isinstance(v, Pointer)]), first.element)
         if isinstance(first, Ref) and all(isinstance(v, Ref) and v.kind is first.kind for v in values):

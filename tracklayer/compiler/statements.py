@@ -12,17 +12,18 @@ import ast
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..lang import ArrayType, IntType, PtrType, is_struct, layout
+from ..lang import ArrayType, FloatType, IntType, Object, PtrType, is_struct, layout
+from . import floats
 from .arith import bounds
 from .calls import Frame, Path
 from .convention import Convention
 from .errors import Refusal
 from .expressions import BINARY
 from .loops import Loops
-from .sources import FunctionInfo
+from .sources import FunctionInfo, meaning
 from .state import State, join
 from .text import Module, literal
-from .values import Int, Known, Ref, Tuple, Value, describe, known_int
+from .values import Int, Known, Pointer, Ref, Tuple, Value, View, describe, known_int
 
 if TYPE_CHECKING:
     from .program import Program
@@ -42,6 +43,8 @@ class Walker(Loops):
     ) -> None:
         super().__init__(module, convention, holds)
         self.program = program
+        self.unaliased = program.fallible is not None
+        self.prepare_failing()
         self.info = info
         self.frame = Frame(info)
         self.context = "%context"
@@ -73,7 +76,7 @@ class Walker(Loops):
 
     def body(self, frame: Frame, state: State) -> list[State]:
         for name, kind in frame.info.parameters:
-            if isinstance(kind, IntType):
+            if isinstance(kind, (IntType, FloatType)):
                 frame.declared[name] = kind
         return self.block(frame.info.node.body, [state])
 
@@ -89,6 +92,7 @@ class Walker(Loops):
         for statement in statements:
             if not states:
                 return states
+            self.at = statement.lineno
             handler = _HANDLERS.get(type(statement))
             if handler is None:
                 raise self.error(
@@ -140,6 +144,11 @@ class Walker(Loops):
                 return array.kind.element.bits
         return 0
 
+    def _quiet_view(self, node: ast.expr, state: State) -> View | None:
+        """The buffer that a name stands for."""
+        value = state.locals.get(node.id) if isinstance(node, ast.Name) else None
+        return value if isinstance(value, View) else None
+
     def _quiet_owner(self, node: ast.expr, state: State) -> Ref | None:
         """The struct or array that names lead to, without emitting anything."""
         if isinstance(node, ast.Name):
@@ -160,6 +169,8 @@ class Walker(Loops):
                 kind = self.frame.declared.get(target.id)
                 if kind is not None:
                     value = self.check(value, kind, target.id)
+                if self.program.fallible is not None:
+                    self._keep_objects(target.id, value, state)
                 state.locals[target.id] = value
             elif isinstance(target, ast.Tuple):
                 items = self.items(value)
@@ -169,9 +180,22 @@ class Walker(Loops):
                     self.assign(part, item, state)
             else:
                 place, role = self.place(target, state)
+                if isinstance(target, ast.Subscript) and isinstance(place.kind, (IntType, FloatType)):
+                    owner = self._quiet_view(target.value, state)
+                    if owner is not None:  # memory of Python's does not wrap
+                        kind = place.kind
+                        if isinstance(kind, IntType) or not floats.is_number(value):
+                            self.check(value, kind, "an element")
                 self.store(state, place, value, role)
         except Refusal as refusal:
             raise self.error(target, refusal.problem, refusal.mend) from None
+
+    def _keep_objects(self, name: str, value: Value, state: State) -> None:
+        """A name owns the Python object that it stands for."""
+        if isinstance(value, Pointer) and value.element is None and not self.fallible.nogil:
+            self.share(self.place_key(name), state, value)
+        if isinstance(value, Tuple) and any(isinstance(i, Pointer) and i.element is None for i in value.items):
+            raise Refusal("a tuple with Python objects has no name", "unpack it: `a, b = ...`")
 
     def place(self, target: ast.expr, state: State) -> tuple[Ref, str]:
         """Where an attribute or subscript that is stored to lies, and its role for alias analysis."""
@@ -183,6 +207,8 @@ class Walker(Loops):
             return Ref(owner.base, owner.offset + field.offset, field.type, owner.root), "field"
         if isinstance(target, ast.Subscript):
             owner = self.value(target.value, state)
+            if isinstance(owner, View) and not owner.writable:
+                raise Refusal("this buffer is only read", "declare it a MutBuffer")
             return self.place_of_element(owner, self.value(target.slice, state), state), "element"
         raise Refusal(f"{type(target).__name__} cannot be assigned to")
 
@@ -192,11 +218,11 @@ class Walker(Loops):
         kind = self.value(node.annotation, state)
         if isinstance(kind, Known) and isinstance(kind.value, str):
             raise Refusal("the annotation is a string", "write the type itself")
-        declared = kind.value if isinstance(kind, Known) else None
-        if not (isinstance(declared, (IntType, PtrType)) or is_struct(declared)):
-            raise Refusal("a local variable is annotated with an integer type, a struct or a Ptr")
+        declared = meaning(kind.value) if isinstance(kind, Known) else None
+        if not (isinstance(declared, (IntType, FloatType, PtrType)) or is_struct(declared) or declared is Object):
+            raise Refusal("a local variable is annotated with a type of numbers, a struct, a Ptr or an Object")
         paths = self.paths(node.value, state)
-        if isinstance(declared, IntType):
+        if isinstance(declared, (IntType, FloatType)):
             self.frame.declared[node.target.id] = declared
         for end, value in paths:
             self.assign(node.target, self.check(value, declared, node.target.id), end)
@@ -208,7 +234,7 @@ class Walker(Loops):
             raise Refusal(f"the operator {type(node.op).__name__} is not in the typed subset")
         if isinstance(node.target, ast.Name):
             old = self.value(ast.copy_location(ast.Name(node.target.id, ast.Load()), node.target), state)
-            value = self.binary(symbol, old, self.value(node.value, state), state, 0)
+            value = self.binary(symbol, old, self.value(node.value, state), state, 0, node)
             self.assign(node.target, value, state)
             return [state]
         low_bits = self._low_bits(node.target, state)
@@ -218,8 +244,11 @@ class Walker(Loops):
         wanted = low_bits if symbol in ("+", "-", "*", "&", "|", "^") else 0
         old = self.load(state, place, role)
         value = self.binary(
-            symbol, old, self.value(node.value, state, wanted), state, low_bits if wanted or symbol == "<<" else 0
+            symbol, old, self.value(node.value, state, wanted), state, low_bits if wanted or symbol == "<<" else 0, node
         )
+        view = self._quiet_view(node.target.value, state) if isinstance(node.target, ast.Subscript) else None
+        if view is not None and isinstance(place.kind, IntType):
+            self.check(value, place.kind, "an element")
         self.store(state, place, value, role)
         return [state]
 
@@ -320,6 +349,21 @@ class Walker(Loops):
             found.append((value.value, False))
         return found
 
+    def _raise(self, node: ast.Raise, state: State) -> list[State]:
+        problem = "a typed function raises `Kind` or `Kind('text')`, both known"
+        if node.exc is None or node.cause is not None:
+            raise Refusal(problem)
+        called = node.exc if isinstance(node.exc, ast.Call) else None
+        kind = self.value(called.func if called else node.exc, state)
+        texts = [self.value(one, state) for one in called.args] if called else []
+        text = texts[0].value if len(texts) == 1 and isinstance(texts[0], Known) else "" if not texts else None
+        is_kind = isinstance(kind, Known) and isinstance(kind.value, type) and issubclass(kind.value, BaseException)
+        if not isinstance(kind, Known) or not is_kind or not isinstance(text, str):
+            raise Refusal(problem)
+        self.at = node.lineno
+        self.raise_here(state, kind.value, text)
+        return []
+
     def _pass(self, node: ast.Pass, state: State) -> list[State]:
         return [state]
 
@@ -346,4 +390,5 @@ _HANDLERS: dict[type[ast.stmt], Callable[[Walker, Any, State], list[State]]] = {
     ast.Continue: Walker._continue,
     ast.Pass: Walker._pass,
     ast.Assert: Walker._assert,
+    ast.Raise: Walker._raise,
 }

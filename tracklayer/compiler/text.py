@@ -71,6 +71,7 @@ METADATA = """
 !7 = !{!"branch_weights", i32 1, i32 2000}
 !8 = !{!"branch_weights", i32 2000, i32 1}
 !9 = !{i8 0, i8 2}
+!10 = !{}
 """
 FIELD, ELEMENT, POINTER = "!tbaa !4", "!tbaa !5", "!tbaa !6"
 RARELY, MOSTLY, IS_BOOL = "!prof !7", "!prof !8", "!range !9"

@@ -8,6 +8,7 @@ Invariant: an `Int` of width 32 or 64 holds its exact value: zero-extended where
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from .errors import Refusal
@@ -38,6 +39,46 @@ class Int:
 
     def __repr__(self) -> str:
         return f"Int({self.name}: i{self.width} in {self.lo}..{self.hi})"
+
+
+class Float:
+    """A float at run time: an LLVM value of type double. single: it surely fits 32 bits unchanged."""
+
+    __slots__ = ("name", "single")
+
+    def __init__(self, name: str, single: bool = False) -> None:
+        self.name = name
+        self.single = single
+
+
+class View:
+    """Elements of a Python object's buffer: an LLVM pointer, and their number as an i64."""
+
+    __slots__ = ("element", "length", "name", "writable")
+
+    def __init__(self, name: str, length: str, element: Any, writable: bool) -> None:
+        self.name = name
+        self.length = length
+        self.element = element
+        self.writable = writable
+
+
+@dataclass(frozen=True, slots=True)
+class CallType:
+    """The type of a Python callable: what is declared of its parameters and its result. None: taken from each call."""
+
+    parameters: tuple[Any, ...] | None = None
+    result: Any = None
+
+
+class Callee:
+    """A Python callable at run time."""
+
+    __slots__ = ("kind", "name")
+
+    def __init__(self, name: str, kind: CallType) -> None:
+        self.name = name
+        self.kind = kind
 
 
 class Ref:
@@ -90,7 +131,7 @@ class Unset:
         self.reason = reason
 
 
-Value = Known | Int | Ref | Pointer | Tuple | Method | Unset
+Value = Known | Int | Float | View | Callee | Ref | Pointer | Tuple | Method | Unset
 
 I32_MIN, I32_MAX, U32_MAX = -(1 << 31), (1 << 31) - 1, (1 << 32) - 1
 I64_MIN, I64_MAX, U64_MAX = -(1 << 63), (1 << 63) - 1, (1 << 64) - 1
@@ -137,6 +178,10 @@ def same(a: Value, b: Value) -> bool:
         return type(a.value) is type(b.value) and isinstance(a.value, (int, tuple, str)) and bool(a.value == b.value)
     if isinstance(a, Int) and isinstance(b, Int):
         return a.name == b.name and a.width == b.width and a.lo == b.lo and a.hi == b.hi
+    if (isinstance(a, Float) and isinstance(b, Float)) or (isinstance(a, Callee) and isinstance(b, Callee)):
+        return a.name == b.name
+    if isinstance(a, View) and isinstance(b, View):
+        return a.name == b.name and a.length == b.length
     if isinstance(a, Ref) and isinstance(b, Ref):
         return a.base == b.base and a.offset == b.offset and a.kind is b.kind
     if isinstance(a, Pointer) and isinstance(b, Pointer):
@@ -155,6 +200,12 @@ def describe(value: Value) -> str:
             return repr(value.value)
         case Int():
             return f"an integer in {value.lo}..{value.hi}"
+        case Float():
+            return "a float"
+        case View():
+            return "a buffer"
+        case Callee():
+            return "a Python callable"
         case Ref():
             return f"a {getattr(value.kind, '__name__', value.kind)}"
         case Pointer():

@@ -13,6 +13,7 @@ import inspect
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
+from .floats import FloatType
 from .integers import IntType
 
 T = TypeVar("T")
@@ -168,6 +169,8 @@ def storage(kind: Any) -> Any:
     """The ctypes type that stores a value of the subset's type `kind`."""
     if isinstance(kind, IntType):
         return ctypes.c_bool if kind.bits == 1 else _SCALARS[max(8, kind.bits), kind.signed]
+    if isinstance(kind, FloatType):
+        return ctypes.c_float if kind.bits == 32 else ctypes.c_double
     if isinstance(kind, ArrayType):
         if isinstance(kind.element, IntType) and kind.element.bits < 8:
             raise TypeError(f"Array[{kind.element}]: elements take 8, 16, 32 or 64 bits; use Array[u8]")

@@ -1,0 +1,134 @@
+"""What can fail: exceptions raised by typed code or by the Python that it calls, polls of loops, references owned.
+
+For:       functions that Python calls (function.py). Their programs are `Fallible`; in others all of this is refused.
+Not for:   the routines behind it (fallible.py).
+Invariant: whatever way a generated function is left, each reference that it owns is given back once.
+"""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING, Any
+
+from .errors import Refusal
+from .memory import Memory
+from .sources import FunctionInfo
+from .state import State
+from .text import RARELY, Block
+from .values import Pointer, Value
+
+if TYPE_CHECKING:
+    from .fallible import Fallible
+    from .program import Program
+
+FAIL = "fail"
+"""The block through which a function that failed is left."""
+
+
+class Failing(Memory):
+    """The part of the walk that knows of failure."""
+
+    program: Program
+    info: FunctionInfo
+    at = 0
+    """The line that is being walked."""
+    can_fail = False
+    goes_deeper = False
+    """Whether this function calls anything that may call it again."""
+
+    def prepare_failing(self) -> None:
+        """Begin a function."""
+        self.callers: list[tuple[FunctionInfo, int]] = []
+        self.owned: dict[Any, str] = {}
+
+    @property
+    def fallible(self) -> Fallible:
+        """The program, if its functions may fail. Errors: Refusal."""
+        if self.program.fallible is None:
+            raise Refusal("this may raise an exception, which only functions that Python calls can",
+                          "use it in a @tracklayer.function")  # fmt: skip
+        return self.program.fallible
+
+    # ------------------------------------------------------------------ failing
+
+    def fail_if(self, state: State, condition: str, kind: type[BaseException], text: str) -> None:
+        """Raise an exception where an i1 holds; the state goes on where it does not."""
+        program = self.fallible
+        bad, good = self.text.block(), self.text.block()
+        state.block.lines.append(f"  br i1 {condition}, label %{bad.label}, label %{good.label}, {RARELY}")
+        where = program.object(self.arith, bad, kind)
+        bad.lines.append(f"  call void @raise(ptr %call, ptr {where}, ptr {program.text(text)})")
+        self.leave(bad)
+        state.block = good
+
+    def raise_here(self, state: State, kind: type[BaseException], text: str) -> None:
+        """Raise an exception and end the state."""
+        program = self.fallible
+        block = state.block
+        where = program.object(self.arith, block, kind)
+        block.lines.append(f"  call void @raise(ptr %call, ptr {where}, ptr {program.text(text)})")
+        self.leave(block)
+
+    def leave_if(self, state: State, condition: str) -> None:
+        """Where an i1 holds an exception is set: leave, with a line in its traceback."""
+        bad, good = self.text.block(), self.text.block()
+        state.block.lines.append(f"  br i1 {condition}, label %{bad.label}, label %{good.label}, {RARELY}")
+        self.leave(bad)
+        state.block = good
+
+    def leave(self, block: Block) -> None:
+        """End a block in which an exception is set: note the line, of inlined functions' callers too, and leave."""
+        program = self.fallible
+        self.can_fail = True
+        frames = [(self.info, self.at), *reversed(self.callers)]
+        for info, line in frames:
+            name, file = program.text(info.function.__name__), program.text(info.file)
+            block.lines.append(f"  call void @trace(ptr %call, ptr {name}, ptr {file}, i32 {line})")
+        block.lines.append(f"  br label %{FAIL}")
+
+    # ------------------------------------------------------------------ polls
+
+    def poll(self, state: State) -> None:
+        """At a loop's back edge: let Python do what is due, Ctrl-C for instance."""
+        program = self.program.fallible
+        if program is None or not program.polls:
+            return
+        due = program.poll_test(self.arith, self.text, state.block)
+        attend, go = self.text.block(), self.text.block()
+        state.block.lines.append(f"  br i1 {due}, label %{attend.label}, label %{go.label}, {RARELY}")
+        bad, leaving = self.arith.op(attend, "call preserve_mostcc i1 @attend(ptr %call)"), self.text.block()
+        attend.lines.append(f"  br i1 {bad}, label %{leaving.label}, label %{go.label}, {RARELY}")
+        self.leave(leaving)
+        state.block = go
+
+    # ------------------------------------------------------------------ references
+
+    def own(self, key: Any, state: State, name: str) -> Value:
+        """Own a new reference until the same place is passed again, or the function is left; the object."""
+        program = self.fallible
+        if program.nogil:
+            raise Refusal("a function that runs without the GIL cannot own a Python object",
+                          "leave nogil=True out, or let a callback keep the object")  # fmt: skip
+        slot = self.owned.get(key)
+        if slot is None:
+            slot = self.owned[key] = f"%o{len(self.owned)}"
+            self.text.locals.append(f"  {slot} = alloca ptr\n  store ptr null, ptr {slot}")
+        old = self.arith.op(state.block, f"load ptr, ptr {slot}")
+        state.block.lines.append(f"  store ptr {name}, ptr {slot}")
+        program.call_api(self.arith, state.block, "void", "Py_DecRef", f"ptr {old}")
+        return Pointer(name, None)
+
+    def share(self, key: Any, state: State, value: Pointer) -> None:
+        """Take a reference to an object that somebody else owns, as `own` keeps one."""
+        self.fallible.call_api(self.arith, state.block, "void", "Py_IncRef", f"ptr {value.name}")
+        self.own(key, state, value.name)
+
+    def give_back(self, block: Block) -> None:
+        """Give back all that the function owns."""
+        for slot in self.owned.values():
+            held = self.arith.op(block, f"load ptr, ptr {slot}")
+            self.fallible.call_api(self.arith, block, "void", "Py_DecRef", f"ptr {held}")
+
+    def place_key(self, node: ast.AST | str) -> Any:
+        """What tells this place of the program from others, in all walks through it."""
+        return (node if isinstance(node, str) else id(node), tuple(line for _, line in self.callers), self.info.name)
