@@ -51,10 +51,11 @@ from .serial import Serial
 from .speed import Speed
 from .timer import Timer
 
-HALT_LATENCY = 2
-"""A request wakes the CPU from HALT only if it came so many T-cycles before an M-cycle's end.
+HALT_LATENCY = (2, 4)
+"""A request wakes the CPU from HALT only if it came so many T-cycles before an M-cycle's end; on a Color, four.
 
-Proof: gbmicrotest int_hblank_halt_scx0 to _scx7, against int_hblank_nops_scx0 to _scx7."""
+Proof: gbmicrotest int_hblank_halt_scx0 to _scx7, against int_hblank_nops_scx0 to _scx7; gambatte
+halt/m0irq_m0stat_scx*; daid ppu_scanline_bgp; cgb-acid-hell."""
 
 
 FRESHLY_HALTED, HALTED = 1, 2
@@ -325,7 +326,7 @@ class GB:
         if self.clock.at[events.HDMA] <= self.clock.now():
             hdma.due(self)
         now = self.clock.now()
-        seen = u64(now - HALT_LATENCY) if self.cpu.halted == HALTED else now
+        seen = u64(now - HALT_LATENCY[self.color.hardware]) if self.cpu.halted == HALTED else now
         for event in EVENTS:
             if self.clock.at[event.kind] <= seen:
                 event.due(self)
@@ -344,7 +345,7 @@ class GB:
             dma.catch_up(self)
             self.clock.cancel(events.DMA)
             self.clock.retarget()
-        ahead = self.clock.left + HALT_LATENCY
+        ahead = self.clock.left + HALT_LATENCY[self.color.hardware]
         if self.cpu.halted == FRESHLY_HALTED:
             # HALT looks first after two M-cycles. Proof: gambatte halt/late_m0irq_halt_m0stat_scx3_2b.
             self.cpu.halted = HALTED
