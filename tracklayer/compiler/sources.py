@@ -95,10 +95,15 @@ def _functions_of(file: str) -> dict[tuple[int, str], ast.FunctionDef]:
     return found
 
 
-@functools.cache
 def describe_function(function: Callable[..., Any]) -> FunctionInfo:
-    """What the compiler knows of a function's text; read once."""
-    return FunctionInfo(function)
+    """What the compiler knows of a function's text; read once, and kept by the function itself."""
+    found: FunctionInfo | None = function.__dict__.get(_KEPT)
+    if found is None:
+        found = function.__dict__[_KEPT] = FunctionInfo(function)
+    return found
+
+
+_KEPT = "__typed_info__"
 
 
 @functools.cache
