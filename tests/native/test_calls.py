@@ -32,8 +32,8 @@ from tracklayer.native.calls import (
 from tracklayer.native.loader import load
 from tracklayer.native.memory import CodeMemory, code_memory
 
-X86_LINUX = sys.platform == "linux" and os.uname().machine == "x86_64"
-pytestmark = pytest.mark.skipif(not X86_LINUX, reason="runs x86-64 code on Linux")
+MACHINE = os.uname().machine if sys.platform == "linux" else ""
+pytestmark = pytest.mark.skipif(MACHINE not in ("x86_64", "aarch64"), reason="runs code on Linux, on x86-64 and arm64")
 
 GLUE = """
 declare i64 @PyLong_AsLongLongAndOverflow(ptr, ptr)
@@ -89,7 +89,7 @@ define ptr @nothing(ptr %self, ptr %null) {
 def glue() -> bytes:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    triple = "x86_64-unknown-linux-gnu"
+    triple = f"{MACHINE}-unknown-linux-gnu"
     machine = llvm.Target.from_triple(triple).create_target_machine(opt=2, reloc="pic", codemodel="small")
     return bytes(machine.emit_object(llvm.parse_assembly(f'target triple = "{triple}"\n{GLUE}')))
 
@@ -99,10 +99,12 @@ def make(name: str, callee: object = None, flags: int = METH_FASTCALL, **more: A
     return builtin(loaded[name], name, flags=flags, keep=(loaded,), uses=(callee,), **more)
 
 
-add = make("add", signature="(x, y, /)", doc="The sum.", module=__name__)
+@pytest.fixture
+def add() -> Callable[..., Any]:
+    return make("add", signature="(x, y, /)", doc="The sum.", module=__name__)
 
 
-def test_all_calling_conventions() -> None:
+def test_all_calling_conventions(add: Callable[..., Any]) -> None:
     assert add(40, 2) == 42
     thing = object()
     assert make("same", flags=METH_O)(thing) is thing
@@ -116,7 +118,7 @@ def test_all_calling_conventions() -> None:
         make("add", flags=0x1000)
 
 
-def test_it_is_a_builtin_function_in_every_respect() -> None:
+def test_it_is_a_builtin_function_in_every_respect(add: Callable[..., Any]) -> None:
     assert type(add) is BuiltinFunctionType
     assert inspect.isbuiltin(add)
     assert repr(add) == "<built-in function add>"
@@ -135,7 +137,7 @@ def test_it_pickles_by_reference(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pickle.loads(pickle.dumps(home.add)) is home.add
 
 
-def test_exceptions_pass_through_both_ways() -> None:
+def test_exceptions_pass_through_both_ways(add: Callable[..., Any]) -> None:
     with pytest.raises(TypeError, match="cannot be interpreted as an integer"):
         add("x", 2)
 
@@ -259,7 +261,7 @@ class Late:
         call("late")
 import builtins
 builtins.late = Late()
-sys.late = test_calls.add
+sys.late = test_calls.make("add")
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, "late\n", "")
@@ -276,7 +278,7 @@ def test_the_api_table_has_addresses_of_functions_and_objects() -> None:
     assert api[exceptions]
 
 
-def test_addresses_of_c_functions_and_builtins() -> None:
+def test_addresses_of_c_functions_and_builtins(add: Callable[..., Any]) -> None:
     libc = ctypes.CDLL(None)
     assert ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int)(address_of(libc.abs))(-5) == 5
     assert address_of(add)
@@ -284,6 +286,7 @@ def test_addresses_of_c_functions_and_builtins() -> None:
         address_of(lambda: None)
 
 
+@pytest.mark.skipif(MACHINE != "x86_64", reason="x86-64 has assembled support code")
 def test_the_assembled_support_code_is_what_its_listing_says() -> None:
     """Its text stands beside the bytes; iced decodes the bytes."""
     decoder = iced_x86.Decoder(64, calls._Support._X86_64)
