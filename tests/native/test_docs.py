@@ -39,6 +39,21 @@ def test_the_tutorial_runs_as_it_stands_and_prints_what_it_shows(tmp_path: Path)
         assert re.fullmatch(pattern(shown), printed, re.DOTALL), f"{printed}\ninstead of\n{shown}"
 
 
+@pytest.mark.skipif(not X86_LINUX, reason="runs x86-64 code on Linux")
+def test_the_typed_function_of_the_page_does_what_the_page_says(tmp_path: Path) -> None:
+    (block,) = [block for block, _ in blocks_of(PAGE) if "@function" in block]
+    script = tmp_path / "page.py"
+    script.write_text(
+        f"{block}\nimport numpy\nassert within(numpy.array([1.0, 5.0, 2.0]), 0.0, 3.0, print) == (1.5, 2)\n"
+        "within(numpy.array([1.0]), 2.0, 3.0, print)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, env=environment, timeout=60)
+    assert done.stdout == "0\n2\n"
+    assert "in within\n    return total / count, count" in done.stderr
+    assert done.stderr.endswith("ZeroDivisionError: float division by zero\n")
+
+
 def test_the_reference_is_what_the_docstrings_say() -> None:
     check = [sys.executable, str(ROOT / "docs" / "make_reference.py"), "--check"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -76,6 +76,12 @@ def test_every_kind_of_argument() -> None:
     ]
 
 
+def test_a_typed_function_draws_the_same_picture_as_plain_python() -> None:
+    lines = run("typed_function", "38").splitlines()
+    assert len(lines) == 16 and lines[-1] == "<built-in function rows>: the same picture as plain Python"
+    assert sum(line.count("@") for line in lines) > 60
+
+
 def test_brainfuck(tmp_path: Path) -> None:
     assert run("brainfuck") == "Hello World!\n"
     program = tmp_path / "reverse.bf"

@@ -220,11 +220,12 @@ class Crossings(Conditions):
         if symbol == "**":
             return self._power(key, left, right, state)
         if symbol == "/" or floats.is_float(left) or floats.is_float(right):
-            if self.program.fallible is None and not floats.is_float(left) and not floats.is_float(right):
-                raise Refusal("the operator Div is not in the typed subset", "use // for division of integers")
-            for value in (left, right):
-                if symbol == "/" and not floats.is_float(value) and max(map(abs, bounds(value))) > floats.EXACT:
-                    raise Refusal(f"{describe(value)} may be more than a float holds exactly", "write f64(...)")
+            if not floats.is_float(left) and not floats.is_float(right):
+                if self.program.fallible is None:
+                    raise Refusal("the operator Div is not in the typed subset", "use // for division of integers")
+                for value in (left, right):  # Python rounds once; so do we, where the integers themselves are exact
+                    if max(map(abs, bounds(value))) > floats.EXACT:
+                        raise Refusal(f"{describe(value)} may be more than a float holds exactly", "write f64(...)")
             return self._divide_floats(symbol, left, right, state)
         return self._divide_integers(symbol, left, right, state, low_bits)
 

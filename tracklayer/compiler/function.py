@@ -169,11 +169,14 @@ def _check_layout(cls: type) -> None:
 
 def build(python: Callable[..., Any], nogil: bool, polls: bool) -> Made:
     """The code of a builtin for a typed function: from the disk cache, or compiled. Errors: CompileError."""
-    info = describe_function(python)
-    signature, structs = signature_of(info)
-    program = Fallible(nogil, polls, attention() if polls else None)
-    program.enter(python)
-    ir = program.render()
+    try:
+        info = describe_function(python)
+        signature, structs = signature_of(info)
+        program = Fallible(nogil, polls, attention() if polls else None)
+        program.enter(python)
+        ir = program.render()
+    except CompileError as error:
+        raise error.with_traceback(None) from None  # it says where in the typed code; where in the compiler is no help
     assert program.root is not None
     way = Way(nogil=nogil, status=program.root.can_fail, limit=program.deep)
     callings = [slot.what[0] for slot in program.slots if slot.kind == "calling"]
