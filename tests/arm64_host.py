@@ -19,8 +19,8 @@ from pathlib import Path
 
 TESTS = ("tests/native/test_arm64.py", "tests/native/test_calls.py", "tests/native/test_assembler.py")
 PACKAGES = (
-    "python3.11-minimal", "libpython3.11-minimal", "libpython3.11-stdlib", "libc6", "libgcc-s1", "libstdc++6", "libffi8",
-    "zlib1g", "libexpat1", "libssl3", "libuuid1", "libbz2-1.0", "liblzma5", "libsqlite3-0", "libcrypt1",
+    "python3.11-minimal", "libpython3.11-minimal", "libpython3.11-stdlib", "libc6", "libgcc-s1", "libstdc++6",
+    "libffi8", "zlib1g", "libexpat1", "libssl3", "libuuid1", "libbz2-1.0", "liblzma5", "libsqlite3-0", "libcrypt1",
 )  # fmt: skip
 WHEELS = ("numpy", "llvmlite>=0.50,<0.51", "iced-x86", "pytest", "pytest-timeout", "hypothesis")
 ROOT = Path(__file__).resolve().parents[1]
