@@ -19,7 +19,7 @@ from tracklayer.machine.gb import build, joypad
 from tracklayer.machine.gb.boot import START
 from tracklayer.machine.gb.cartridge import Cartridge
 from tracklayer.machine.gb.console import GB
-from tracklayer.machine.gb.model import MODELS, fitted
+from tracklayer.machine.gb.model import MODELS, automatic, fitted
 
 from . import pictures, state
 from .battery import Battery, beside, decode, encode
@@ -32,7 +32,7 @@ from .memory import Memory
 from .plugs import Plugs
 from .registers import FrozenRegisters, Registers
 from .rewind import Snapshot
-from .roms import load_cartridge, read_rom
+from .roms import load_cartridge, read_boot_rom, read_rom
 from .sound import Sound
 from .symbols import Symbols
 from .symbols import beside as symbols_beside
@@ -72,8 +72,11 @@ class GameBoy(Hooked, Plugs):
     rom:           the image's bytes, a path, `file.zip::member`, or "demo".
     engine:        "translated", "interpreter" or "reference". All give the same results; the last one is slow. Two
                    more are "translated" without regions of hot code ("blocks") and with them made early ("regions").
-    model:         "dmg", "mgb", "cgb" or "agb"; "dmg-0", "cgb-0", "cgb-b" to "cgb-e" for a revision. A cartridge that
-                   does not know the Color makes "cgb-compat" of these.
+    model:         "auto": "cgb" for a cartridge that knows the Color, "dmg" for others. Or one by name: "dmg", "mgb",
+                   "cgb", "agb"; "dmg-0", "cgb-0", "cgb-b" to "cgb-e" for a revision. A cartridge that does not know
+                   the Color makes "cgb-compat" of these.
+    boot_rom:      a boot ROM, as bytes or a path, that runs before the cartridge: 256 bytes, or a Color's 2,304. None:
+                   the console begins with what one leaves behind.
     cartridge_ram: bytes of RAM in the cartridge, where the header is not to decide.
     save:          the battery save: "auto" for the file beside the ROM with the ending .sav, or a path. It is read now
                    if it is there, and written by `close()`, at the end of a `with`, when an exception leaves a run,
@@ -92,18 +95,23 @@ class GameBoy(Hooked, Plugs):
         rom: str | os.PathLike[str] | bytes | bytearray | memoryview,
         *,
         engine: str = "translated",
-        model: str = "dmg",
+        model: str = "auto",
+        boot_rom: str | os.PathLike[str] | bytes | None = None,
         cartridge_ram: int | None = None,
         save: str | os.PathLike[str] | None = None,
         clock: str = "guest",
         symbols: str | os.PathLike[str] | Symbols | None = None,
         progress: Progress | None = None,
     ) -> None:
-        if model not in MODELS:
-            raise ModelError(f"model {model!r} is not built; there is {', '.join(MODELS)}")
+        if model != "auto" and model not in MODELS:
+            raise ModelError(f"model {model!r} is not built; there is auto, {', '.join(MODELS)}")
         _, image = read_rom(rom)
         cartridge = load_cartridge(image, cartridge_ram)
-        self._set_up(make_engine(engine, progress), model, build.new_console(cartridge, MODELS[model]))
+        if model == "auto":
+            model = automatic(cartridge.header)
+        first = None if boot_rom is None else read_boot_rom(boot_rom, MODELS[model].color)
+        gb = build.new_console(cartridge, MODELS[model], boot_rom=first)
+        self._set_up(make_engine(engine, progress), model, gb)
         self._attach()
         if symbols is not None:
             self.symbols = symbols

@@ -207,7 +207,7 @@ class GameBoyGuest(Sm83Guest):
             # Bank 0 may stand in the upper half too, or another in the lower; translated code knows one address of
             # itself.
             low = u64(address_of(memory) - address_of(context.host.rom)) < 0x4000
-            if low != (page < ROM_HIGH):
+            if low != (page < ROM_HIGH) or (context.boot_rom.mapped != 0 and page < ROM_HIGH):
                 memory = null(u8)
         elif page < WRAM or page >= ECHO:
             memory = null(u8)

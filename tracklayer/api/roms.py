@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from tracklayer.machine.gb.boot_rom import SIZES
 from tracklayer.machine.gb.cartridge import Cartridge, CartridgeError, load
 
 from .errors import RomError
@@ -155,3 +156,19 @@ def load_cartridge(image: bytes, ram: int | None = None) -> Cartridge:
 def inspect(image: bytes) -> list[str]:
     """What is odd about an image that runs all the same. Errors: RomError where it cannot be run."""
     return list(load_cartridge(image).warnings)
+
+
+def read_boot_rom(source: str | os.PathLike[str] | bytes, color: bool) -> bytes:
+    """A boot ROM. Errors: RomError where there is none, or it is not as long as such a console's."""
+    if isinstance(source, bytes):
+        name, image = "the boot ROM", source
+    else:
+        name = os.fspath(source)
+        try:
+            image = Path(source).read_bytes()
+        except OSError as error:
+            raise RomError(f"{name}: {error.strerror or error}") from None
+    if len(image) != SIZES[color]:
+        kind = "Game Boy Color" if color else "monochrome Game Boy"
+        raise RomError(f"{name} has {len(image):,} bytes; the boot ROM of a {kind} has {SIZES[color]:,}")
+    return image

@@ -79,6 +79,11 @@ def at_rest(state: bytes) -> bytes:
     return bytes(made)
 
 
+def _offset(path: str) -> int:
+    """Where a field lies in the section `state`."""
+    return next(entry.offset for entry in state_entries(GB) if entry.path == path)
+
+
 def load_state(gb: Any, model: str, data: bytes) -> Loaded:
     """The state that a container holds for this console. Errors: StateError; nothing is changed."""
     contents = unpack(data)
@@ -93,10 +98,13 @@ def load_state(gb: Any, model: str, data: bytes) -> Loaded:
         fresh = bytes(FIELDS)
     else:
         fresh = build.save(build.new_console(cartridge, MODELS[model]))[:FIELDS]
+    taken = take_over(GB, contents.sections, fresh)
+    if taken[_offset("boot_rom.mapped")] and not gb.host.boot_pages:
+        raise StateError("the state was saved while a boot ROM ran, and this console has none")
     pictures = contents.sections.get("pictures")
     if pictures is not None and len(pictures) != len(build.pictures(gb)):
         pictures = None
-    return Loaded(take_over(GB, contents.sections, fresh) + storage, pictures)
+    return Loaded(taken + storage, pictures)
 
 
 def check_owner(gb: Any, model: str, contents: Contents) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .commands import ENGINES, MODELS, print_json
+from .commands import ENGINES, RESULT_MODELS, print_json
 from .manifest import Library, Selection, Task, read_manifest
 from .workers import spread
 
@@ -84,7 +84,7 @@ def died(engine: str, task: Task, code: int) -> dict[str, Any]:
 @click.argument("manifest", type=click.Path(path_type=Path))
 @click.option("--system", help="Only programs for this system: gb, gba, nds.")
 @click.option("--suite", help="Only programs of this suite.")
-@click.option("--model", type=click.Choice(MODELS), help="Only results meant for this model.")
+@click.option("--model", type=click.Choice(RESULT_MODELS), help="Only results meant for this model.")
 @click.option("--path", "glob", metavar="GLOB", help="Only programs whose path matches, as in '*/acceptance/*'.")
 @click.option(
     "--engine",

@@ -30,7 +30,7 @@ class EnginePair(click.ParamType[tuple[str, str]]):
 @click.command()
 @click.argument("rom")
 @click.option("--engines", type=EnginePair(), default="interpreter,translated", show_default=True, help="Which two.")
-@click.option("--model", type=click.Choice(MODELS), default="dmg", show_default=True, help="Which console.")
+@click.option("--model", type=click.Choice(MODELS), default="auto", show_default=True, help="Which console.")
 @click.option(
     "--instructions", type=click.IntRange(min=1), default=1_000_000, show_default=True, help="How far to compare."
 )

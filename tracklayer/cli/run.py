@@ -56,10 +56,12 @@ def parse_presses(script: str) -> list[Press]:
     return sorted(presses)
 
 
-def start(rom: str, engine: str, model: str, quiet: bool, save: str | None = None) -> GameBoy:
+def start(
+    rom: str, engine: str, model: str, quiet: bool, save: str | None = None, boot_rom: str | None = None
+) -> GameBoy:
     """A console for a command, with progress shown while an engine is built for the first time."""
     progress: Progress | None = None if quiet else building()
-    console = GameBoy(rom, engine=engine, model=model, save=save, progress=progress)
+    console = GameBoy(rom, engine=engine, model=model, save=save, boot_rom=boot_rom, progress=progress)
     for warning in () if quiet else console.warnings:
         click.echo(f"{rom}: {warning}", err=True)
     return console
@@ -68,7 +70,8 @@ def start(rom: str, engine: str, model: str, quiet: bool, save: str | None = Non
 @click.command()
 @click.argument("rom")
 @engine_option()
-@click.option("--model", type=click.Choice(MODELS), default="dmg", show_default=True, help="Which console.")
+@click.option("--model", type=click.Choice(MODELS), default="auto", show_default=True, help="Which console.")
+@click.option("--boot-rom", type=click.Path(exists=True, dir_okay=False), metavar="FILE", help="Run this one first.")
 @click.option("--frames", type=click.IntRange(min=0), help="Run for so many frames of 70,224 cycles.")
 @click.option("--seconds", type=click.FloatRange(min=0), help="Run for so much guest time.  [default: 10]")
 @click.option(
@@ -101,6 +104,7 @@ def run(
     rom: str,
     engine: str,
     model: str,
+    boot_rom: str | None,
     frames: int | None,
     seconds: float | None,
     until_serial: str | None,
@@ -125,7 +129,7 @@ def run(
     limit = frames * CYCLES_PER_FRAME if frames is not None else int((seconds or 0.0) * CYCLES_PER_SECOND)
     if frames is None and seconds is None:
         limit = int(DEFAULT_SECONDS * CYCLES_PER_SECOND)
-    console = start(rom, engine, model, quiet=as_json, save=save)
+    console = start(rom, engine, model, quiet=as_json, save=save, boot_rom=boot_rom)
     if load_state is not None:
         console.load_state(load_state)
     wanted = until_serial.encode() if until_serial is not None else None

@@ -58,6 +58,26 @@ def boot(gb: Any, cartridge: Cartridge, model: Model) -> None:
     apu.boot(gb, model.revision)
 
 
+def power_up(gb: Any, model: Model) -> None:
+    """Bring a console whose state is all zero to the first instruction of its boot ROM.
+
+    UNVERIFIED: what real hardware holds then, beyond what boot ROMs rely on; memory is random there.
+    """
+    reset(gb.clock)
+    gb.boot_rom.mapped = 1
+    set_time(gb, START)
+    if model.color:
+        gb.color.hardware = gb.color.functions = 1
+        gb.color.revision = model.revision
+        gb.hdma.left = 0x7F
+        gb.hdma.source = gb.hdma.target = 0xFFF0
+    gb.timer.origin = gb.timer.synced = gb.serial.synced = START
+    gb.timer.reload_at = gb.serial.edge_at = gb.dma.next_start = NEVER
+    gb.dma.register = 0x00 if model.color else 0xFF
+    ppu.power_on(gb)
+    apu.power_up(gb, model.revision)
+
+
 def boot_color(gb: Any, cartridge: Cartridge, model: Model) -> None:
     """What the boot ROM of a Game Boy Color leaves in the registers that only it has."""
     color = gb.color

@@ -14,7 +14,7 @@ from typing import Any
 from tracklayer.lang import PtrType, ZeroedMemory, layout, size_of, storage
 
 from . import mappers, maps
-from .boot import boot
+from .boot import boot, power_up
 from .cartridge import Cartridge
 from .console import GB
 from .host import COLOUR_WORDS, PICTURE_WORDS, QUICK_HOOKS, REGIONS, GbHost, Page
@@ -32,17 +32,31 @@ def console_size(cartridge: Cartridge) -> int:
     return SIZE + cartridge.storage_size
 
 
-def new_console(cartridge: Cartridge, model: Model = DMG, memory: Any = None, offset: int = 0) -> GB:
-    """A console with this cartridge in it, about to fetch the first opcode at 0100.
+def new_console(
+    cartridge: Cartridge, model: Model = DMG, memory: Any = None, offset: int = 0, boot_rom: bytes | None = None
+) -> GB:
+    """A console with this cartridge in it, about to fetch the first opcode at 0100; with a boot ROM, that at 0000.
 
     memory: a writable buffer, zeroed, to place it in at `offset`, so that many consoles can lie side by side; else it
             makes its own.
     """
     gb: Any = _place(cartridge, memory, offset)
-    boot(gb, cartridge, fitted(model, cartridge.color))
+    if boot_rom is None:
+        boot(gb, cartridge, fitted(model, cartridge.color))
+    else:
+        place_boot_rom(gb, boot_rom)
+        power_up(gb, model)
     mappers.power_on(gb, cartridge.kind)
     gb.rebuild()
     return gb  # type: ignore[no-any-return]
+
+
+def place_boot_rom(gb: Any, image: bytes) -> None:
+    """Give a console its boot ROM, of whole pages."""
+    buffer = (ctypes.c_uint8 * len(image)).from_buffer_copy(image)
+    gb.__dict__["boot_image"] = buffer
+    gb.host.boot_rom = _pages(ctypes.addressof(buffer))
+    gb.host.boot_pages = len(image) // 256
 
 
 def copy_console(gb: Any) -> GB:
@@ -52,6 +66,8 @@ def copy_console(gb: Any) -> GB:
     ctypes.memmove(ctypes.addressof(other) + HOST_SIZE, first + HOST_SIZE, count)
     set_pictures(other, pictures(gb))
     mappers.plug_in(other, gb.__dict__["cartridge"].kind)
+    if "boot_image" in gb.__dict__:
+        place_boot_rom(other, bytes(gb.__dict__["boot_image"]))
     other.host.stale = 1
     return other  # type: ignore[no-any-return]
 

@@ -45,7 +45,7 @@ from .host import GbHost
 from .interrupts import IE, Interrupts
 from .joypad import Joypad
 from .mappers import MapperRegisters
-from .maps import Banks
+from .maps import Banks, BootRom
 from .ppu import Ppu
 from .serial import Serial
 from .speed import Speed
@@ -95,6 +95,7 @@ class GB:
     apu: Apu
     mapper: MapperRegisters
     banks: Banks
+    boot_rom: BootRom
     speed: Speed
     color: Color
     hdma: Hdma

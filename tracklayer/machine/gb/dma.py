@@ -18,7 +18,7 @@ from tracklayer.machine.common.clock import NEVER, Clock
 from . import events, maps
 from .color import Color
 from .host import GbHost
-from .maps import Banks, PpuState, close_all, open_all
+from .maps import Banks, BootRom, PpuState, close_all, open_all
 
 LENGTH = 160
 DELAY = 8
@@ -50,6 +50,7 @@ class Machine(Protocol):
     clock: Clock
     dma: Dma
     banks: Banks
+    boot_rom: BootRom
     color: Color
     vram: Array[u8]
     wram: Array[u8]

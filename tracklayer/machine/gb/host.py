@@ -101,6 +101,9 @@ class GbHost:
     """1: another state was loaded: the maps are made anew before the next instruction."""
     page_flags: Array[u8] = array(256)
     rom: Ptr[Page]
+    boot_rom: Ptr[Page]
+    boot_pages: u8
+    """256-byte pages of the boot ROM; 0: there is none."""
     ram: Ptr[Page]
     rom_banks: u16
     """16 KiB banks of ROM, a power of two, at least 2."""

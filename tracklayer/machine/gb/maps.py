@@ -31,6 +31,10 @@ UNSTEADY = 8
 """Page flag: what stands here may change without its neighbours (MBC6's half banks), so code is not translated."""
 
 
+BOOT_PAGES = 9
+"""Pages of the longest boot ROM, a Color's. The second is never mapped: the cartridge's header shines through."""
+
+
 @struct
 class Banks:
     """What the cartridge's mapper has selected."""
@@ -43,6 +47,14 @@ class Banks:
     """8 KiB RAM bank at A000."""
     ram_open: u1
     """1: cartridge RAM answers at A000."""
+
+
+@struct
+class BootRom:
+    """The program that runs before the cartridge's, where there is one."""
+
+    mapped: u1
+    """1 until it says that it is done."""
 
 
 class DmaState(Protocol):
@@ -62,6 +74,7 @@ class Machine(Protocol):
 
     host: GbHost
     banks: Banks
+    boot_rom: BootRom
     color: Color
     vram: Array[u8]
     wram: Array[u8]
@@ -113,6 +126,10 @@ def place_rom(gb: Machine, first: u8, bank: u16) -> None:
     start = (bank & (gb.host.rom_banks - 1) & 0x1FF) * 64
     for page in range(64):
         gb.host.memory_map[first + page] = pointer(gb.host.rom[start + page].data)
+    if gb.boot_rom.mapped != 0 and first == ROM_LOW:
+        for page in range(BOOT_PAGES):
+            if page != 1 and page < gb.host.boot_pages:
+                gb.host.memory_map[page] = pointer(gb.host.boot_rom[page].data)
 
 
 @typed

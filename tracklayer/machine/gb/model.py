@@ -83,6 +83,11 @@ MODELS = {
 }  # fmt: skip
 
 
+def automatic(header: bytes) -> str:
+    """The model that a cartridge was made for, by its header: "cgb" where it knows the Color, else "dmg"."""
+    return "cgb" if header[0x143] & 0x80 else "dmg"
+
+
 def fitted(model: Model, color_cartridge: bool) -> Model:
     """The model as a cartridge finds it: one that does not know the Color finds it nearly a DMG."""
     if model.functions and not color_cartridge:

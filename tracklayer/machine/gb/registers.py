@@ -12,7 +12,7 @@ from typing import Protocol
 from tracklayer.lang import typed, u8, u16
 from tracklayer.machine.common.registers import Reg
 
-from . import apu, color_registers, divider, dma, hdma, joypad, ppu, serial, timer
+from . import apu, boot_rom, color_registers, divider, dma, hdma, joypad, ppu, serial, timer
 from .interrupts import IE
 
 
@@ -92,6 +92,7 @@ REGISTERS = (
     *ppu.REGISTERS,
     *color_registers.REGISTERS,
     *hdma.REGISTERS,
+    *boot_rom.REGISTERS,
     Reg(0xFF76, "PCM12", 0x00, read_pcm12, None),
     Reg(0xFF77, "PCM34", 0x00, read_pcm34, None),
     Reg(0xFF0F, "IF", 0xE0, read_if, write_if),

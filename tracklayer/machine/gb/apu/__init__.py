@@ -5,7 +5,7 @@ Not for: files and arrays (api/).
 """
 
 from .listener import CHARGE_BITS, Listener
-from .port import COUNT, FIRST, Machine, boot, divider_cleared, hear, pcm, read, speed_changed, ticks, write
+from .port import COUNT, FIRST, Machine, boot, divider_cleared, hear, pcm, power_up, read, speed_changed, ticks, write
 from .state import CHANNELS, Apu
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "divider_cleared",
     "hear",
     "pcm",
+    "power_up",
     "read",
     "speed_changed",
     "ticks",

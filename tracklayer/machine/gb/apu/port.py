@@ -113,6 +113,13 @@ UNVERIFIED: a Game Boy Color with a plain cartridge, whose boot ROM takes longer
 """
 
 
+def power_up(gb: Any, revision: int) -> None:
+    """The chip as power finds it: off."""
+    gb.apu.revision = revision
+    gb.apu.origin = gb.timer.origin >> 1
+    sequencer.power_off(gb.apu)
+
+
 def boot(gb: Any, revision: int) -> None:
     """The chip as a boot ROM leaves it. The clock must show the time of the cartridge's first instruction."""
     apu = gb.apu

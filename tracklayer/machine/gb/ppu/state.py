@@ -16,7 +16,7 @@ from ..color import Color
 from ..dma import Dma
 from ..host import GbHost
 from ..interrupts import Interrupts
-from ..maps import Banks
+from ..maps import Banks, BootRom
 from ..speed import Speed
 
 WIDTH = 160
@@ -192,6 +192,7 @@ class Machine(Protocol):
     color: Color
     dma: Dma
     banks: Banks
+    boot_rom: BootRom
     hram: Array[u8]
     vram: Array[u8]
     wram: Array[u8]
