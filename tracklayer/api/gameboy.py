@@ -249,6 +249,7 @@ class GameBoy(Hooked, Plugs):
                         return True
                     if outcome & STOPPED == STOP_ROOM:
                         self._engine.make_room(gb)
+                        continue  # what is due by now is not done yet
                 now = outcome >> 8
             if self._battery is not None:
                 self._battery.ran(now)

@@ -59,23 +59,26 @@ def lockstep(
     *,
     seed: int = 1,
     buttons: bool = False,
+    lengths: tuple[int, ...] = LENGTHS,
+    give_up: int = GIVE_UP_CYCLES,
     progress: Callable[[int], None] | None = None,
 ) -> Report:
     """Run two consoles with the same cartridge side by side for so many instructions, or to their first difference.
 
-    `buttons` presses and lets go of buttons at random between slices. `progress` is told the instructions so far.
+    `buttons` presses and lets go of buttons at random between slices. A slice is up to one of `lengths` long, in
+    T-cycles; a guest that executed nothing for `give_up` of them is stuck. `progress` is told the instructions so far.
     """
     random = Random(seed)
     goal = left.instructions + instructions
     slices = 0
     moved_at, count = left.cycles, left.instructions
-    while left.instructions < goal and left.cycles - moved_at < GIVE_UP_CYCLES:
+    while left.instructions < goal and left.cycles - moved_at < give_up:
         if buttons and random.random() < 0.05:
             button, down = random.choice(tuple(BUTTONS)), random.random() < 0.5
             left.button(button, down)
             right.button(button, down)
         agreed, before = left.cycles, left.state_bytes()
-        length = random.randrange(4, random.choice(LENGTHS))
+        length = random.randrange(4, random.choice(lengths))
         left.run(cycles=length)
         right.run(cycles=length)
         slices += 1
@@ -120,7 +123,7 @@ def _locate(left: GameBoy, right: GameBoy, before: bytes, agreed: int, length: i
             longest = middle
         else:
             shortest = middle
-    differing = found(longest)
+    differing = found(longest) or at_once
     shown = max(left.cycles, right.cycles)
     return Divergence(agreed, shown, differing, _trace(left, before, agreed + longest))
 

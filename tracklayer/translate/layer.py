@@ -297,11 +297,12 @@ def lay(context: Any, guest: Any, cache: Ptr[Cache], offset: u64, pc: u16, numbe
         if not page:
             break
         code = pointer_at(u64(address_of(page) + (at & 0xFF)), u8)
-        if (at & 0xFF) > 0x100 - guest.longest:
+        if (at & 0xFF) >= 0x100 - guest.longest:  # it may reach into the next page, or into what ends this one
             last = u16(at + guest.longest - 1)
             if guest.window(last) != window:
                 break
-            if u64(address_of(page) + 0x100) != address_of(guest.code_memory(context, last)):
+            last_page = u64(address_of(guest.code_memory(context, last)))
+            if last_page != u64(address_of(page) + ((last >> 8) - (at >> 8)) * 0x100):
                 break
         index = guest.decode(code)
         needed = stencils[index].size + stencils[index].has_stub * stub_size

@@ -320,6 +320,9 @@ class GB:
                 self.run_events()
         if self.clock.stop:
             apu.hear(self)
+            # Whoever looks at the state is not to see when somebody asked for this boundary.
+            self.clock.deadline = self.clock.now()
+            self.clock.left = 0
 
     @typed
     def run_events(self) -> None:
