@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import os
 import subprocess
 import sys
 import time
@@ -16,6 +17,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.native import survival
+
+
+def typed_functions(times: int, say: survival.Say) -> str:
+    """The tests of typed functions, `times` over, in their long forms."""
+    tests = "tests/compiler/test_function_survival.py"
+    environment = {**os.environ, "TRACKLAYER_SOAK": "1"}
+    for turn in range(times):
+        run = [sys.executable, "-m", "pytest", "-q", "-o", "timeout=500", tests]
+        done = subprocess.run(run, capture_output=True, text=True, env=environment, check=False)
+        assert done.returncode == 0, done.stdout[-1500:]
+        say((turn + 1) / times)
+    return f"typed functions, {tests}: {done.stdout.strip().splitlines()[-1]}"
 
 
 @dataclass(frozen=True)
@@ -48,6 +61,7 @@ PARTS = {
     "forks": Part(survival.forks, 1_000, 2),
     "greenlets": Part(survival.greenlets, 2_000_000, 100),
     "tracing": Part(survival.tracing, 3_000_000, 10),
+    "typed": Part(typed_functions, 1, 1),
     "everything": Part(survival.everything_at_once, 60.0, 0.5),
 }
 

@@ -29,7 +29,7 @@ def pattern(shown: str) -> str:
 @pytest.mark.skipif(not X86_LINUX, reason="runs x86-64 code on Linux")
 def test_the_tutorial_runs_as_it_stands_and_prints_what_it_shows(tmp_path: Path) -> None:
     blocks = blocks_of(ROOT / "docs" / "tutorial.md")
-    assert len(blocks) == 8 and all(shown for _, shown in blocks)
+    assert len(blocks) == 9 and all(shown for _, shown in blocks)
     script = tmp_path / "tutorial.py"
     script.write_text("".join(f"{block}\nprint(end='\\x1e')\n" for block, _ in blocks))
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
