@@ -2,8 +2,8 @@
 
 A program modifies itself in work RAM, HRAM and video RAM, writes anything to any register, switches banks of ROM, RAM
 and work RAM, starts DMA over its own code, changes its speed, halts and stops, has its stack anywhere, and is
-interrupted at any cycle. The translated engine is held against the interpreter, and for some programs' beginnings against plain Python.
-Every difference is printed with the program's seed; the exit status is 1 if there was any.
+interrupted at any cycle. The translated engine is held against the interpreter, and for some programs' beginnings
+against plain Python. Every difference is printed with the program's seed; the exit status is 1 if there was any.
 """
 
 from __future__ import annotations
