@@ -26,9 +26,10 @@ Progress = Callable[[str, int, int], None]
 STOP_ROOM = Guest.stop_for_room
 """`clock.stop` where the engine itself needs something before the guest can go on."""
 
-ENGINES = ("reference", "interpreter", "blocks", "translated", "regions")
-"""`translated` runs blocks, and hot code as regions. `blocks` makes no regions; `regions` makes them soon, and waits
-for each: for comparing engines."""
+ENGINES = ("reference", "interpreter", "translated")
+VARIANTS = ("blocks", "regions")
+"""Of `translated`, which runs blocks, and hot code as regions: `blocks` makes no regions; `regions` makes them soon,
+and waits for each, for comparing engines."""
 
 
 class Engine(Protocol):
@@ -133,8 +134,8 @@ def make_engine(name: str, progress: Progress | None = None) -> Engine:
 
     Errors: EngineError where there is no such engine, or it cannot be had on this machine.
     """
-    if name not in ENGINES:
-        raise EngineError(f"there is no engine {name!r}; there are {', '.join(ENGINES)}")
+    if name not in ENGINES + VARIANTS:
+        raise EngineError(f"there is no engine {name!r}; there are {', '.join(ENGINES + VARIANTS)}")
     if name == "reference":
         return Reference()
     with _MADE.lock:

@@ -364,5 +364,3 @@ def _result_names(kind: Any, shown: str) -> tuple[list[str], list[Any]]:
             raise Refusal(f"{shown} is declared to return {type_name(one)}, which is not converted from Python",
                           "declare u8 to u64, i8 to i64, f64, bool, object, None, or a pair of these")  # fmt: skip
     return names, kinds
-
-

@@ -121,9 +121,7 @@ class Fallible(Program):
             flag = arith.op(block, f"and i32 {flag}, {mask}")
         return arith.op(block, f"icmp ne i32 {flag}, 0")
 
-    def finish(
-        self, walker: Walker, head: str, values: dict[str, Value], info: FunctionInfo, target: Outlined
-    ) -> None:
+    def finish(self, walker: Walker, head: str, values: dict[str, Value], info: FunctionInfo, target: Outlined) -> None:
         """Walk the body of an outlined function, end its paths with returns, and add it."""
         entry, body = walker.text.block(), walker.text.block()
         state = State(body, {}, {}, set())
@@ -373,5 +371,3 @@ def _incoming(info: FunctionInfo, name: str, kind: Any) -> tuple[list[str], list
         return [f"ptr {at}"], [], Pointer(at, None)
     raise CompileError(info.file, info.node, info.name, f"the parameter {name} has no type that Python can pass",
                        "annotate it: i64, f64, bool, Buffer[f64], object, Callable, a struct")  # fmt: skip
-
-

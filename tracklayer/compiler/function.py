@@ -97,9 +97,7 @@ def _builtin(python: Any, nogil: bool, polls: bool, eager: bool) -> BuiltinFunct
 
     if eager:
         made.append(build(python, nogil, polls))
-    builtin = deferred(
-        make, python.__name__, doc=python.__doc__, signature=signature, module=python.__module__
-    )
+    builtin = deferred(make, python.__name__, doc=python.__doc__, signature=signature, module=python.__module__)
     setattr(builtin.__self__, PYTHON, python)
     return builtin
 

@@ -25,9 +25,7 @@ class BufferType:
         return f"{'Mut' * self.writable}Buffer[{self.element!r}]"
 
     def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, BufferType) and self.element is other.element and self.writable == other.writable
-        )
+        return isinstance(other, BufferType) and self.element is other.element and self.writable == other.writable
 
     def __hash__(self) -> int:
         return hash((BufferType, id(self.element), self.writable))

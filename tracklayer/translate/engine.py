@@ -47,10 +47,11 @@ class Interpreter:
     """T0 for one guest. Errors: RuntimeError, OSError where code cannot be compiled or placed."""
 
     name = "interpreter"
+    with_stencils = False
 
     def __init__(self, guest: type[Guest], progress: Progress | None = None) -> None:
         self.guest = guest
-        image, self.stencils = built(guest, self.name == "translated", progress)
+        image, self.stencils = built(guest, self.with_stencils, progress)
         self.code: PlacedImage = place(image, code_memory(), api_addresses(SLOT_API))
         handlers = [self.code[f"op.{index}"] for index in range(guest.handlers)]
         self.table = (ctypes.c_uint64 * len(handlers))(*handlers)

@@ -53,6 +53,8 @@ class Settings(NamedTuple):
 
 OFF = Settings(warm=1 << 62, step=1 << 62)
 SOON = Settings(warm=100_000, step=500, wait=True)
+NAMES = {OFF: "blocks", SOON: "regions"}
+"""What an engine with these settings is called."""
 
 
 class Hot:

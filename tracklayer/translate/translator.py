@@ -19,7 +19,7 @@ from ..lang import Ptr, ZeroedMemory, pointer_at, u8, u16, u32, u64
 from ..native.memory import CodeMemoryFull, code_memory
 from .engine import Interpreter, Progress, address, code_pointer
 from .guest import Guest
-from .hot import OFF, Hot, Settings
+from .hot import NAMES, OFF, Hot, Settings
 from .structs import Cache, StencilTable, Translator
 from .tables import Tables
 
@@ -91,6 +91,7 @@ class TranslatedEngine(Interpreter):
     """T0 and T1 for one guest."""
 
     name = "translated"
+    with_stencils = True
 
     def __init__(
         self, guest: type[Guest], progress: Progress | None = None, *, regions: Settings | None = None
@@ -111,6 +112,8 @@ class TranslatedEngine(Interpreter):
         if regions is None:
             regions = OFF if os.environ.get("TRACKLAYER_REGIONS") == "off" else Settings()
         self.regions = regions
+        if regions in NAMES:
+            self.name = NAMES[regions]
 
     def attach(self, console: Any, on_hook: Any = None) -> None:
         super().attach(console, on_hook)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from tracklayer.isa.engine import OTHER_MAPS
 from tracklayer.lang import Array, null, pointer, struct, typed, u1, u8, u16
 
 from .color import Color
@@ -171,7 +172,8 @@ def watched_page(page: u8) -> u8:
 @typed(outline=True)
 def remap(gb: Machine, first: u16, count: u16) -> None:
     """Derive what may be accessed directly, for `count` pages from page `first` on."""
-    gb.host.engine.generation += 1
+    if not VRAM <= first < CART_RAM:  # no code is translated there
+        gb.host.engine.generation += 1
     index: u16 = first
     left: u16 = count
     while left > 0:
@@ -207,7 +209,7 @@ def remap_page(gb: Machine, page: u8) -> None:
 @typed(outline=True)
 def close_all(gb: Machine) -> None:
     """OAM DMA begins: no page may be accessed directly."""
-    gb.host.engine.generation += 1
+    gb.host.engine.generation ^= OTHER_MAPS
     page: u16 = 0
     while page < 0x100:
         gb.host.read_map[page] = null(u8)
@@ -219,7 +221,7 @@ def close_all(gb: Machine) -> None:
 @typed(outline=True)
 def open_all(gb: Machine) -> None:
     """OAM DMA is over: every page as `remap` left it."""
-    gb.host.engine.generation += 1
+    gb.host.engine.generation ^= OTHER_MAPS
     page: u16 = 0
     while page < 0x100:
         gb.host.read_map[page] = gb.host.open_maps[page]
