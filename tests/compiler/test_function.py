@@ -24,7 +24,9 @@ from tracklayer.lang import (
     Array,
     Buffer,
     MutBuffer,
+    Object,
     Ptr,
+    ask,
     f32,
     f64,
     i8,
@@ -531,6 +533,48 @@ def test_structs_are_passed_by_address(moves: list[tuple[float, float]]) -> None
     for dx, dy in moves:
         assert move(ours, dx, dy) == original(move)(theirs, dx, dy)
         assert bytes(ours) == bytes(theirs)  # type: ignore[call-overload]
+
+
+@struct
+class Listener:
+    """Whom to tell, and what was said."""
+
+    whom: Object
+    told: u32
+
+
+@function
+def say(listener: Listener, text: object) -> object:
+    listener.told += 1
+    if listener.whom is None:
+        return text
+    whom: object = listener.whom
+    return whom(text)  # type: ignore[operator]
+
+
+def test_objects_in_structs() -> None:
+    listener = Listener()
+    assert say(listener, "nobody") == "nobody"
+    said: list[object] = []
+
+    def hear(text: object) -> int:
+        listener.whom = None  # the struct lets go of it while it runs
+        said.append(text)
+        return 7
+
+    before = sys.getrefcount(hear)
+    for _ in range(50):
+        listener.whom = hear
+        assert say(listener, "text") == 7
+    after = sys.getrefcount(hear)
+    assert listener.told == 51 and said == ["text"] * 50 and after == before
+
+    @function
+    def asks(listener: Listener) -> i64:
+        return ask(listener, listener.whom, 0)  # type: ignore[arg-type]
+
+    with pytest.raises(CompileError, match=r"ask\(\) is for emulators"):
+        asks(listener)
 
 
 def test_another_structure_is_refused() -> None:

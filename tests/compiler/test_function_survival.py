@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import ctypes
 import gc
 import linecache
 import os
@@ -199,6 +200,42 @@ def test_each_reference_is_given_back_once_on_every_way_out() -> None:
         careless(make, 3)
     after = sys.getrefcount(make)
     assert after == before
+
+
+@typed
+def made_inline(make: Callable[[], object]) -> object:
+    return make()
+
+
+@typed(outline=True)
+def made_outside(make: Callable[[], object]) -> object:
+    return make()
+
+
+@function
+def several(make: Callable[[], object], join: Callable[..., object]) -> object:
+    first = join(made_inline(make), made_inline(make), made_outside(make), made_outside(make))
+    a, b = made_inline(make), made_outside(make)
+    return join(first, a, b, join(b, a))
+
+
+def test_objects_of_one_line_do_not_replace_each_other() -> None:
+    made: list[weakref.ref[Cell]] = []
+
+    def make() -> Cell:
+        gc.collect(0)
+        cell = Cell(len(made))
+        cell.me = cell.rest  # type: ignore[assignment]
+        made.append(weakref.ref(cell))
+        return cell
+
+    def numbers(what: Any) -> Any:
+        return [numbers(one) for one in what] if isinstance(what, tuple) else what.rest
+
+    for _ in range(5):
+        made.clear()
+        assert numbers(several(make, lambda *parts: parts)) == [[0, 1, 2, 3], 4, 5, [5, 4]]
+        assert not any(ref() for ref in made)
 
 
 def test_a_finaliser_calls_back_in() -> None:
@@ -523,6 +560,53 @@ if __name__ == "__main__":
 
 def test_forks_in_a_callback_and_multiprocessing_by_fork_and_spawn() -> None:
     assert run(FORKS).strip() == "ok"
+
+
+@typed(outline=True)
+def between(f: Callable[[i64], i64], n: i64) -> i64:
+    return n if n == 0 else i64(f(n) + between(f, i64(n - 1)))
+
+
+@function
+def outermost(f: Callable[[i64], i64], n: i64) -> i64:
+    return i64(between(f, n) + 1)
+
+
+def test_the_c_unwinder_goes_through_typed_functions() -> None:
+    """glibc, asked in a callback where it came from, sees the frames of typed functions and those behind them."""
+    space = (ctypes.c_void_p * 300)()
+    found: list[list[int]] = []
+    backtrace = ctypes.CDLL(None).backtrace
+
+    def look(n: int) -> int:
+        count = backtrace(space, 300)
+        found.append([space[i] or 0 for i in range(count)])
+        return n
+
+    assert outermost(look, 3) == 7
+    inside = [sum(frame in code_memory() for frame in frames) for frames in found]
+    assert inside[0] >= 3 and inside[1] > inside[0] and inside[2] > inside[1]  # one more frame for each level
+    assert all(frames[-1] not in code_memory() and len(frames) > 12 for frames in found)
+
+
+def test_gdb_and_others_are_told_the_name() -> None:
+    program = """
+    from tracklayer import function
+    from tracklayer.lang import i64
+    from tracklayer.native import debug
+    told = []
+    real = debug.announce
+    debug.enable(gdb=True)
+    debug.announce = lambda name, *rest: told.append(name) or real(name, *rest)
+
+    @function
+    def known_by_name(x: i64) -> i64:
+        return x
+
+    assert known_by_name(3) == 3
+    print(*told)
+    """
+    assert run(program).split()[0] == "known_by_name"
 
 
 def test_tracing_and_profiling() -> None:

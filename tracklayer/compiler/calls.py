@@ -114,7 +114,7 @@ class Calls(Crossings):
             named[keyword.arg] = self.value(keyword.value, state)
         if isinstance(callee, Method):
             return self.invoke(callee.function, [callee.owner, *arguments], named, state)
-        self.at = node.lineno
+        self.at, self.site = node.lineno, id(node)
         if isinstance(callee, Callee) or (isinstance(callee, Pointer) and callee.element is None):
             kind = callee.kind if isinstance(callee, Callee) else CallType(None, Object)
             if named:
@@ -171,6 +171,8 @@ class Calls(Crossings):
             if intrinsic is not None and not (all_known and function in FOLDED):
                 if named:
                     raise Refusal(f"{function.__name__} takes positional arguments here")
+                if function in HOSTED and self.program.fallible is not None:
+                    raise Refusal(f"{function.__name__}() is for emulators", "call the Python object itself")
                 fewest, most = _arity(intrinsic)
                 if not fewest <= len(arguments) <= most:
                     raise Refusal(f"{function.__name__} takes other arguments than these {len(arguments)}")
@@ -261,7 +263,7 @@ class Calls(Crossings):
         """Walk the body of a function here; the paths that return."""
         outer_frame, outer_info, outer_locals, outer_at = self.frame, self.info, state.locals, self.at
         if self.depth:
-            self.callers.append((outer_info, outer_at))
+            self.callers.append((outer_info, outer_at, self.site))
         self.frame, self.info = Frame(info), info
         self.depth += 1
         state.locals = dict(values)
@@ -462,6 +464,8 @@ INTRINSICS: dict[Any, Callable[..., Value | None]] = {
     int: Calls._int,
     len: Calls._len,
 }
+HOSTED = {lang.ask, lang.consult, lang.tell}
+"""What needs a Host that an engine wired."""
 FOLDED = {min, max, abs, bool, int, len}
 """Called as they are where all arguments are known."""
 PURE = {

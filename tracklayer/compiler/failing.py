@@ -10,12 +10,13 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING, Any
 
+from ..lang import Object
 from .errors import Refusal
 from .memory import Memory
 from .sources import FunctionInfo
 from .state import State
 from .text import RARELY, Block
-from .values import Pointer, Value
+from .values import Pointer, Ref, Value
 
 if TYPE_CHECKING:
     from .fallible import Fallible
@@ -32,13 +33,15 @@ class Failing(Memory):
     info: FunctionInfo
     at = 0
     """The line that is being walked."""
+    site = 0
+    """Which call is being walked: the identity of its node."""
     can_fail = False
     goes_deeper = False
     """Whether this function calls anything that may call it again."""
 
     def prepare_failing(self) -> None:
         """Begin a function."""
-        self.callers: list[tuple[FunctionInfo, int]] = []
+        self.callers: list[tuple[FunctionInfo, int, int]] = []
         self.owned: dict[Any, str] = {}
 
     @property
@@ -80,8 +83,8 @@ class Failing(Memory):
         """End a block in which an exception is set: note the line, of inlined functions' callers too, and leave."""
         program = self.fallible
         self.can_fail = True
-        frames = [(self.info, self.at), *reversed(self.callers)]
-        for info, line in frames:
+        frames = [(self.info, self.at, 0), *reversed(self.callers)]
+        for info, line, _ in frames:
             name, file = program.text(info.function.__name__), program.text(info.file)
             block.lines.append(f"  call void @trace(ptr %call, ptr {name}, ptr {file}, i32 {line})")
         block.lines.append(f"  br label %{FAIL}")
@@ -123,6 +126,17 @@ class Failing(Memory):
         self.fallible.call_api(self.arith, state.block, "void", "Py_IncRef", f"ptr {value.name}")
         self.own(key, state, value.name)
 
+    def load_memory(self, state: State, place: Ref, role: str) -> Value:
+        """As memory.py; an object that a struct names is owned while it is used, and none is None, as in Python."""
+        value = super().load_memory(state, place, role)
+        if self.program.fallible is None or place.kind is not Object or not isinstance(value, Pointer):
+            return value
+        none = self.fallible.object(self.arith, state.block, None)
+        empty = self.arith.op(state.block, f"icmp eq ptr {value.name}, null")
+        some = Pointer(self.arith.op(state.block, f"select i1 {empty}, ptr {none}, ptr {value.name}"), None)
+        self.share(("field", self.at, place.base, place.offset, self.info.name), state, some)
+        return some
+
     def give_back(self, block: Block) -> None:
         """Give back all that the function owns."""
         for slot in self.owned.values():
@@ -131,4 +145,4 @@ class Failing(Memory):
 
     def place_key(self, node: ast.AST | str) -> Any:
         """What tells this place of the program from others, in all walks through it."""
-        return (node if isinstance(node, str) else id(node), tuple(line for _, line in self.callers), self.info.name)
+        return (node if isinstance(node, str) else id(node), tuple(site for _, _, site in self.callers), self.info.name)

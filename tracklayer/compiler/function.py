@@ -230,10 +230,10 @@ def _placed(
                 words.append(made.address)
     placed = place(image, memory, words)
     keep.append(placed.block)
-    frames = [(placed[symbol], b"") for symbol in placed.symbols if symbol.startswith(".eh_frame")]
-    keep += [unwind.register(address, placed.block) for address, _ in frames]
+    keep += [unwind.register(address, placed.block) for address, _ in placed.frames]
     if debug.enabled():
-        keep.append(debug.announce(name, placed.block.address, placed.block.size))
+        tables = [(at, ctypes.string_at(at, size + 4)) for at, size in placed.frames]
+        keep.append(debug.announce(name, placed.block.address, placed.block.size, (), (tables or [(0, b"")])[0]))
     entered = entry(placed["entry"], signature, name=name, way=way, structs=structs, memory=memory)
     return Made(entered.address, (*keep, *entered.keep), (*uses, *entered.uses))
 

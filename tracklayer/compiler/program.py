@@ -226,7 +226,7 @@ class Program:
         if self.fallible:
             self.fallible.check(walker, state, target)
             if info.result is Object and isinstance(result, Pointer):
-                result = walker.own(walker.place_key(f"{info.name} {walker.at}"), state, result.name)
+                result = walker.own(walker.place_key(f"{info.name} {walker.site}"), state, result.name)
         return [(state, result)]
 
     def outlined(self, walker: Walker, info: FunctionInfo, values: dict[str, Value], state: State) -> Outlined:

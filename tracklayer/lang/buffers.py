@@ -7,9 +7,10 @@ Not for: memory inside structs (structs.py). Under CPython the parameter is the 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
 class BufferType:
@@ -33,17 +34,21 @@ class BufferType:
 
 if TYPE_CHECKING:
 
-    class Buffer(Generic[T]):
+    # To a type checker: whatever has such elements. That it has a buffer of them is checked when it is passed.
+    class Buffer(Protocol[T_co]):
         """Elements of an object's buffer, to be read."""
 
-        def __getitem__(self, index: int) -> T: ...
+        def __getitem__(self, index: int, /) -> T_co: ...
         def __len__(self) -> int: ...
-        def __iter__(self) -> Iterator[T]: ...
+        def __iter__(self) -> Iterator[T_co]: ...
 
-    class MutBuffer(Buffer[T]):
+    class MutBuffer(Protocol[T]):
         """Elements of an object's buffer, to be read and written."""
 
-        def __setitem__(self, index: int, value: T) -> None: ...
+        def __getitem__(self, index: int, /) -> T: ...
+        def __setitem__(self, index: int, value: T, /) -> None: ...
+        def __len__(self) -> int: ...
+        def __iter__(self) -> Iterator[T]: ...
 else:
 
     class Buffer:

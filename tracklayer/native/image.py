@@ -25,6 +25,12 @@ class PlacedImage:
         self.block = block
         self.symbols = symbols
 
+    @property
+    def frames(self) -> list[tuple[int, int]]:
+        """Address and size of each unwinding table, each followed by four zero bytes."""
+        found = [(name, at) for name, at in self.symbols.items() if name.startswith(FRAMES)]
+        return [(self.block.address + at, int(name.rpartition(" ")[2])) for name, at in found]
+
     def __getitem__(self, name: str) -> int:
         """The executable address of a symbol."""
         return self.block.address + self.symbols[name]
@@ -45,8 +51,8 @@ def make_image(objects: Iterable[bytes]) -> bytes:
         # Far from 0, so that no address is mistaken for null; only differences end up in the code.
         base = BASE + len(code)
         code += layout.link(base, {name: BASE + offset for name, offset in symbols.items()})
-        for index, (start, _) in enumerate(layout.eh_frames):
-            symbols[f"{FRAMES}.{len(code)}.{index}"] = base - BASE + start
+        for index, (start, size) in enumerate(layout.eh_frames):
+            symbols[f"{FRAMES} {len(code)} {index} {size}"] = base - BASE + start
         symbols.update({name: address - BASE for name, address in layout.symbols(base).items()})
     head = json.dumps(symbols, separators=(",", ":")).encode()
     return struct.pack("<QQ", len(head), len(code)) + head + bytes(code)
@@ -54,7 +60,7 @@ def make_image(objects: Iterable[bytes]) -> bytes:
 
 BASE = 1 << 20
 FRAMES = ".eh_frame"
-"""Unwinding tables are among the symbols, under names that begin so."""
+"""Unwinding tables are among the symbols, under names that begin so and end in the size."""
 
 
 def place(image: bytes, memory: CodeMemory, slots: Iterable[int] = ()) -> PlacedImage:
