@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .api import (
         Access,
+        Batch,
         BusyError,
         CompileError,
         EngineError,
@@ -32,9 +33,9 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
-    "Access", "BusyError", "CompileError", "EngineError", "GameBoy", "Hook", "ModelError", "Region", "RegisterError",
-    "Rewind", "RomError", "SaveError", "Snapshot", "StateError", "Symbol", "SymbolError", "Symbols", "TracklayerError",
-    "function", "original",
+    "Access", "Batch", "BusyError", "CompileError", "EngineError", "GameBoy", "Hook", "ModelError", "Region",
+    "RegisterError", "Rewind", "RomError", "SaveError", "Snapshot", "StateError", "Symbol", "SymbolError", "Symbols",
+    "TracklayerError", "function", "original",
 ]  # fmt: skip
 
 __version__ = "0.1.0"

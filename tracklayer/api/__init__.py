@@ -1,6 +1,7 @@
 """Where the rooms meet: the console as a Python object.
 
 gameboy.py      GameBoy: running, looking, touching, states
+batch.py        Batch: many consoles in one call; seats.py: what its threads do; crew.py: the threads
 hooks.py        hooks and regions; symbols.py: names of places
 engines.py      the engines by name
 roms.py         cartridge images and their headers
@@ -25,6 +26,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .batch import Batch
     from .errors import (
         BusyError,
         EngineError,
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from .symbols import Symbol, Symbols
 
 _HOMES = {
+    "batch": ("Batch",),
     "errors": (
         "BusyError", "EngineError", "ModelError", "RegisterError", "RomError", "SaveError", "StateError", "SymbolError",
         "TracklayerError",
@@ -56,9 +59,9 @@ _HOMES = {
 _WHERE = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "BUTTONS", "CYCLES_PER_FRAME", "CYCLES_PER_SECOND", "Access", "BusyError", "CompileError", "EngineError", "GameBoy",
-    "Hook", "ModelError", "Region", "RegisterError", "Rewind", "RomError", "SaveError", "Snapshot", "StateError",
-    "Symbol", "SymbolError", "Symbols", "TracklayerError", "function", "original",
+    "BUTTONS", "CYCLES_PER_FRAME", "CYCLES_PER_SECOND", "Access", "Batch", "BusyError", "CompileError", "EngineError",
+    "GameBoy", "Hook", "ModelError", "Region", "RegisterError", "Rewind", "RomError", "SaveError", "Snapshot",
+    "StateError", "Symbol", "SymbolError", "Symbols", "TracklayerError", "function", "original",
 ]  # fmt: skip
 
 

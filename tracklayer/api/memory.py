@@ -145,3 +145,16 @@ def _addresses(where: slice) -> range:
     if not (0 <= start <= SPACE and 0 <= stop <= SPACE) or step <= 0:
         raise IndexError("a slice of memory lies within 0000-FFFF and runs upwards")
     return range(start, stop, step)
+
+
+def span(where: object) -> range:
+    """An address, or a slice of neighbouring ones, as a range. Errors: as of `Memory`; TypeError for anything else."""
+    if isinstance(where, int):
+        address = _address(where)
+        return range(address, address + 1)
+    if not isinstance(where, slice):
+        raise TypeError(f"an address is an int or a slice, not {type(where).__name__}")
+    addresses = _addresses(where)
+    if addresses.step != 1 or not addresses:
+        raise ValueError(f"{where} is no run of neighbouring addresses")
+    return addresses

@@ -1,13 +1,15 @@
 """The ways between generated code and everything else, as IR text: in and out of handlers, and calls of Python objects.
 
-For:       `enter`, `leave` of a calling convention; `run`, which gives up the GIL around `enter`; the entries behind
-           `ask` and `tell`.
+For:       `enter`, `leave` of a calling convention; `run`, `advance` and `advance_all`, which give up the GIL around
+           `enter`; the entries behind `ask` and `tell`.
 Not for:   the C API's addresses (native/calls.py gives them; they are read from the table that the Host points to).
 Invariant: the glue takes the GIL from `host.thread` and puts it back there. An exception never stays pending: it is
            moved to `host.error`.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 from ..lang import Host, layout
 from .convention import Convention
@@ -58,6 +60,20 @@ SLOT_API = ("PyLong_AsLongLong", "PyLong_FromLongLong", "PyEval_SaveThread", "Py
 """What `advance` calls, in the order of the image's slots: it has no context yet from which to reach a table."""
 
 
+def _slots() -> str:
+    """Load the addresses of `SLOT_API`."""
+    return "\n".join(
+        f"  %at.{name} = getelementptr inbounds ptr, ptr @{SLOTS}, i64 {index}\n  %{name} = load ptr, ptr %at.{name}"
+        for index, name in enumerate(SLOT_API)
+    )
+
+
+_SLOTS_TABLE = (
+    f"@{SLOTS} = hidden externally_initialized constant [{len(SLOT_API)} x ptr] zeroinitializer, "
+    'section ".rodata.slots"'
+)
+
+
 def advance_glue(host: int, thread: int) -> str:
     """`advance(context, handler, limit)`, the code of a METH_FASTCALL builtin: run to a time, and return the outcome.
 
@@ -65,14 +81,10 @@ def advance_glue(host: int, thread: int) -> str:
     context's address is the first.
     host: offset of the Host in the context. thread: offset in the Host of its thread state.
     """
-    slots = "\n".join(
-        f"  %at.{name} = getelementptr inbounds ptr, ptr @{SLOTS}, i64 {index}\n  %{name} = load ptr, ptr %at.{name}"
-        for index, name in enumerate(SLOT_API)
-    )
     return f"""
-@{SLOTS} = hidden externally_initialized constant [{len(SLOT_API)} x ptr] zeroinitializer, section ".rodata.slots"
+{_SLOTS_TABLE}
 define ptr @advance(ptr %self, ptr %arguments, i64 %count) nounwind {{
-{slots}
+{_slots()}
   %object.0 = load ptr, ptr %arguments
   %address = call i64 %PyLong_AsLongLong(ptr %object.0)
   %at.1 = getelementptr inbounds ptr, ptr %arguments, i64 1
@@ -93,6 +105,91 @@ define ptr @advance(ptr %self, ptr %arguments, i64 %count) nounwind {{
   call void %PyEval_RestoreThread(ptr %again)
   %value = call i64 @outcome(ptr %context)
   %result = call ptr %PyLong_FromLongLong(i64 %value)
+  ret ptr %result
+}}
+"""
+
+
+class BatchPlaces(NamedTuple):
+    """Where `advance_all_glue` finds things: offsets of fields of whoever describes a batch."""
+
+    thread: int
+    """Of the thread state, in a context."""
+    job: int
+    """In a worker."""
+    next: int
+    """This one and the next three: in a job. How many of `order` are taken."""
+    number: int
+    """How long `order` is."""
+    order: int
+    """The seats' numbers, u32, in the order in which they are taken."""
+    seats: int
+    context: int
+    """In a seat."""
+    seat_size: int
+
+
+def advance_all_glue(places: BatchPlaces) -> str:
+    """`advance_all(worker, handler)`, the code of a METH_FASTCALL builtin: one thread's part of running many contexts.
+
+    While the program's `ready(worker)` says so it takes the next seat of the job's order, as one step that no other
+    thread comes between, and enters its context as often as `turn(context, worker, seat)` asks for. Without the GIL,
+    which the contexts' callables get as they do in `advance`.
+    """
+    return f"""
+{_SLOTS_TABLE}
+define ptr @advance_all(ptr %self, ptr %arguments, i64 %argument.count) nounwind {{
+{_slots()}
+  %object.0 = load ptr, ptr %arguments
+  %worker.address = call i64 %PyLong_AsLongLong(ptr %object.0)
+  %at.1 = getelementptr inbounds ptr, ptr %arguments, i64 1
+  %object.1 = load ptr, ptr %at.1
+  %code = call i64 %PyLong_AsLongLong(ptr %object.1)
+  %worker = inttoptr i64 %worker.address to ptr
+  %handler = inttoptr i64 %code to ptr
+  %job.at = getelementptr inbounds i8, ptr %worker, i64 {places.job}
+  %job = load ptr, ptr %job.at
+  %next.at = getelementptr inbounds i8, ptr %job, i64 {places.next}
+  %count.at = getelementptr inbounds i8, ptr %job, i64 {places.number}
+  %count = load i64, ptr %count.at
+  %order.at = getelementptr inbounds i8, ptr %job, i64 {places.order}
+  %order = load ptr, ptr %order.at
+  %seats.at = getelementptr inbounds i8, ptr %job, i64 {places.seats}
+  %seats = load ptr, ptr %seats.at
+  %state = call ptr %PyEval_SaveThread()
+  br label %more
+more:
+  %ready = call i64 @ready(ptr %worker)
+  %ends = icmp eq i64 %ready, 0
+  br i1 %ends, label %out, label %take
+take:
+  %place = atomicrmw add ptr %next.at, i64 1 monotonic
+  %left = icmp ult i64 %place, %count
+  br i1 %left, label %sit, label %out
+sit:
+  %index.at = getelementptr inbounds i32, ptr %order, i64 %place
+  %index = load i32, ptr %index.at
+  %index.wide = zext i32 %index to i64
+  %offset = mul i64 %index.wide, {places.seat_size}
+  %seat = getelementptr inbounds i8, ptr %seats, i64 %offset
+  %context.at = getelementptr inbounds i8, ptr %seat, i64 {places.context}
+  %context = load ptr, ptr %context.at
+  %thread.at = getelementptr inbounds i8, ptr %context, i64 {places.thread}
+  store ptr %state, ptr %thread.at
+  br label %ask
+ask:
+  %runs = call i64 @turn(ptr %context, ptr %worker, ptr %seat)
+  %done = icmp eq i64 %runs, 0
+  br i1 %done, label %stand, label %run
+run:
+  call void @enter(ptr %context, ptr %handler)
+  br label %ask
+stand:
+  store ptr null, ptr %thread.at
+  br label %more
+out:
+  call void %PyEval_RestoreThread(ptr %state)
+  %result = call ptr %PyLong_FromLongLong(i64 0)
   ret ptr %result
 }}
 """

@@ -57,7 +57,7 @@ class Interpreter:
         self.table = (ctypes.c_uint64 * len(handlers))(*handlers)
         self.api = (ctypes.c_uint64 * len(PYTHON_API))(*api_addresses(PYTHON_API))
         self._advance: Any = builtin(self.code["advance"], "advance", keep=(self.code, self.table, self.api))
-        self._start = self.code["dispatch"]
+        self.start = self.code["dispatch"]
         self._run = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)(self.code["run"])
 
     def attach(self, console: Any, on_hook: Any = None) -> None:
@@ -82,7 +82,7 @@ class Interpreter:
 
         It returns the outcome, as `Guest.outcome` packs it.
         """
-        return functools.partial(self._advance, console.address, self._start)
+        return functools.partial(self._advance, console.address, self.start)
 
     def make_room(self, console: Any) -> None:
         """A run ended with `stop_for_room`: get room for what is to be translated."""

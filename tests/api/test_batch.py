@@ -1,0 +1,388 @@
+"""Many consoles in one call: each does what it does alone."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import numpy
+import pytest
+
+from tracklayer import Batch, BusyError, GameBoy, RomError, StateError
+from tracklayer.machine.gb import build
+
+from .images import cartridge, sender
+
+COUNTER = bytes.fromhex("2100C0 34 20FD 23 18FA".replace(" ", ""))  # counts in C000, then C001, and so on
+HALTING = bytes.fromhex("76 18FD".replace(" ", ""))
+LOCKING = b"\xfc"
+MEMORY = {"ram": slice(0xC000, 0xC020), "high": 0xFF85, "oam": slice(0xFE98, 0xFEA4), "rom": slice(0x0134, 0x0144)}
+
+
+def same(batch: Batch, index: int, gb: GameBoy) -> None:
+    """The batch's console is in the state of a lone one, and its rows show it."""
+    assert batch[index].differences(gb) == []
+    assert batch[index].save_state() == gb.save_state()
+    assert (batch.screens[index] == gb.screen).all()
+    assert int(batch.cycles[index]) == gb.cycles
+    for name, where in MEMORY.items():
+        expected: Any = gb.memory[where]
+        assert batch.memory[name][index].tolist() == (list(expected) if isinstance(expected, bytes) else expected)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("model", ["dmg", "cgb"])
+def test_consoles_do_what_they_do_alone(model: str, threads: int) -> None:
+    count = 7
+    generator = numpy.random.default_rng(threads)
+    lone = [GameBoy("demo", model=model) for _ in range(count)]
+    with Batch("demo", count, model=model, threads=threads, memory=MEMORY) as batch:
+        for _ in range(12):
+            buttons = generator.integers(0, 256, count, dtype=numpy.uint8)
+            frames = generator.integers(0, 12, count)
+            batch.step(buttons, frames)
+            for gb, held, ticks in zip(lone, buttons.tolist(), frames.tolist(), strict=True):
+                gb.release()
+                gb.press(*(name for name, bit in Batch.BUTTONS.items() if held & bit))
+                gb.tick(ticks)
+        for index, gb in enumerate(lone):
+            same(batch, index, gb)
+
+
+def test_every_engine_serves(engine: str) -> None:
+    gb = GameBoy(cartridge(COUNTER), engine=engine)
+    batch = Batch(cartridge(COUNTER), 2, engine=engine, memory=MEMORY)
+    batch.step(0, [1, 2])
+    gb.tick()
+    same(batch, 0, gb)
+    gb.tick()
+    same(batch, 1, gb)
+    assert batch[0].engine == gb.engine
+
+
+def test_consoles_of_several_roms_share_what_they_can() -> None:
+    images = [cartridge(COUNTER), cartridge(HALTING, title=b"HALT")]
+    batch = Batch(images, 5, memory=MEMORY)
+    assert [gb.title for gb in batch] == ["TEST", "HALT", "TEST", "HALT", "TEST"]
+    assert batch[0]._cartridge is batch[4]._cartridge
+    batch.step(frames=3)
+    for index in range(5):
+        lone = GameBoy(images[index % 2])
+        lone.tick(3)
+        same(batch, index, lone)
+    assert len(Batch(images)) == 2
+
+
+def test_without_rendering_the_guest_is_the_same_and_the_picture_stays() -> None:
+    batch = Batch("demo", 3, memory=MEMORY)
+    lone = GameBoy("demo")
+    batch.step(frames=30)
+    lone.tick(30)
+    before = batch.screens.copy()
+    batch.step(frames=40, render=[True, False, True])
+    assert (batch.screens[1] == before[1]).all()
+    assert (batch.screens[0] == batch.screens[2]).all()
+    lone.tick(40, render=False)
+    assert batch[1].differences(lone) == []
+    assert (batch.screens[1] == before[1]).all()
+
+
+@pytest.mark.parametrize("model", ["dmg", "cgb"])
+@pytest.mark.parametrize("kind", ["rgb", "shades"])
+def test_any_picture_comes_out_as_of_a_lone_console(model: str, kind: str) -> None:
+    batch = Batch(cartridge(), 2, model=model, pictures=kind)
+    assert bool(batch[0]._gb.color.hardware) == (model == "cgb")
+    generator = numpy.random.default_rng(1)
+    for gb in batch:
+        if model == "cgb":
+            place: Any = build.colour_picture(gb._gb)
+            data = generator.integers(0, 1 << 15, len(place), dtype=numpy.uint16).tobytes()
+        else:
+            place = build.picture(gb._gb)
+            data = generator.integers(0, 4, len(place), dtype=numpy.uint8).tobytes()
+        ctypes.memmove(place, data, len(data))
+    batch.step(frames=0)
+    for index, gb in enumerate(batch):
+        if kind == "rgb":
+            assert (batch.screens[index] == gb.screen).all()
+        else:
+            assert (batch.shades[index] == gb.shades).all()
+
+
+def test_memory_by_number_and_in_registers() -> None:
+    batch = Batch(cartridge(COUNTER), 3, memory=[slice(0xFF40, 0xFF50), 0xC000, slice(0x8000, 0xA000)], pictures=None)
+    batch.step(frames=[1, 2, 3])
+    for index, gb in enumerate(batch):
+        assert bytes(batch.memory[0][index]) == gb.memory[0xFF40:0xFF50]
+        assert batch.memory[1][index] == gb.memory[0xC000]
+        assert bytes(batch.memory[2][index]) == gb.memory[0x8000:0xA000]
+    assert batch.memory[1].shape == (3,)
+    assert batch.memory[0].shape == (3, 16)
+
+
+def test_memory_where_nothing_or_something_else_stands() -> None:
+    image = cartridge(COUNTER, type_code=3, ram_code=2)  # its RAM is closed: what answers is the mapper
+    batch = Batch(image, 2, memory=[slice(0xA000, 0xA004), slice(0xFDFE, 0xFE02), slice(0xFF7E, 0xFF82)])
+    batch.step()
+    for number, where in enumerate((slice(0xA000, 0xA004), slice(0xFDFE, 0xFE02), slice(0xFF7E, 0xFF82))):
+        assert bytes(batch.memory[number][1]) == batch[1].memory[where]
+
+
+def test_flags_say_how_a_console_is() -> None:
+    batch = Batch([cartridge(HALTING), cartridge(LOCKING), cartridge(sender(b"hi")), cartridge()])
+    batch.step(frames=2)
+    halted, locked, sent, plain = (int(flags) for flags in batch.flags)
+    assert halted == Batch.HALTED | Batch.LCD
+    assert locked == Batch.LOCKED | Batch.LCD
+    assert sent == Batch.SENT | Batch.LCD
+    assert plain == Batch.LCD
+    batch.step()
+    assert not batch.flags[2] & Batch.SENT
+    assert batch[2].serial == b"hi"
+
+
+def test_serial_bytes_of_a_long_step_are_all_there() -> None:
+    text = bytes(range(48)) * 8
+    image = cartridge(sender(text), banks=4, type_code=1, size_code=1)
+    lone = GameBoy(image)
+    lone.tick(400)
+    batch = Batch(image, 3)
+    batch.step(frames=400)
+    assert [gb.serial for gb in batch] == [lone.serial] * 3
+    assert lone.serial.startswith(text[:64])
+    assert batch[1].differences(lone) == []
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_hooks_and_regions_are_called(threads: int) -> None:
+    batch = Batch(cartridge(COUNTER), 6, threads=threads, memory={"seen": slice(0xA000, 0xA002)})
+    calls: list[GameBoy] = []
+    hook = batch[2].hook(0x0150, calls.append)
+    batch[4].map_region(0xA000, 0xA001, lambda address: address & 0xFF | 0x80, lambda address, value: None)
+    batch.step(frames=[1, 1, 1, 1, 2, 1])
+    assert calls == [batch[2]]
+    assert batch.memory["seen"][4].tolist() == [0x80, 0x81]
+    assert batch[4].frames == 2
+    hook.remove()
+    batch.step()
+    lone = GameBoy(cartridge(COUNTER))
+    lone.tick(2)
+    assert batch[0].differences(lone) == batch[2].differences(lone) == []
+
+
+def test_sound_is_that_of_a_lone_console() -> None:
+    batch = Batch("demo", 3, threads=2)
+    lone = GameBoy("demo")
+    batch.step(frames=20)
+    batch.step(frames=5, sound=True)
+    lone.tick(20)
+    lone.tick(5, sound=True)
+    assert (batch[2].sound == lone.sound).all()
+    assert len(lone.sound) > 1000
+    batch.step()
+    lone.tick()
+    assert batch[2].differences(lone) == []
+
+
+def test_one_exception_comes_out_with_the_console_and_the_others_have_gone_on() -> None:
+    batch = Batch(cartridge(COUNTER), 4, threads=2)
+
+    def fail(gb: GameBoy) -> None:
+        raise LookupError("here")
+
+    batch[1].hook(0x0150, fail)
+    with pytest.raises(LookupError, match="here") as caught:
+        batch.step()
+    assert caught.value.__notes__ == [f"in console 1 of the batch, {batch[1]!r}"]
+    assert [gb.frames for gb in batch] == [1, 0, 1, 1]
+    assert [bool(flags & Batch.FAILED) for flags in batch.flags] == [False, True, False, False]
+    batch.step()
+    assert batch[1].frames == 1
+    assert not batch.flags[1] & Batch.FAILED
+
+
+def test_several_exceptions_come_out_as_a_group() -> None:
+    batch = Batch(cartridge(COUNTER), 4)
+
+    def fail(gb: GameBoy) -> None:
+        raise LookupError("here")
+
+    for index in (0, 3):
+        batch[index].hook(0x0150, fail)
+    with pytest.raises(ExceptionGroup, match="2 consoles") as caught:
+        batch.step()
+    assert all(isinstance(error, LookupError) for error in caught.value.exceptions)
+
+
+def test_who_is_in_the_batch_cannot_be_run_elsewhere_meanwhile() -> None:
+    batch = Batch(cartridge(COUNTER), 3)
+    batch[1].hook(0x0150, lambda gb: batch.step())
+    with pytest.raises(BusyError, match="console 1 of the batch is running already"):
+        batch.step()
+    assert [gb.frames for gb in batch] == [2, 0, 2] or [gb.frames for gb in batch] == [1, 0, 1]
+    batch[1]._hooks.clear()
+    inside = threading.Event()
+    over = threading.Event()
+
+    def wait(gb: GameBoy) -> None:
+        inside.set()
+        over.wait()
+
+    batch[2].hook(0x0153, wait)
+    runner = threading.Thread(target=batch[2].tick)
+    runner.start()
+    inside.wait()
+    with pytest.raises(BusyError, match="console 2"):
+        batch.step()
+    over.set()
+    runner.join()
+    assert not batch[0]._running.locked()
+
+
+def test_reset_brings_back_the_chosen_ones() -> None:
+    batch = Batch([cartridge(COUNTER), cartridge(HALTING)], 4, memory={"first": 0xC000})
+    start = [gb.state_bytes() for gb in batch]
+    batch.step(frames=5)
+    batch.reset([True, True, False, False])
+    assert [gb.frames for gb in batch] == [0, 0, 5, 5]
+    assert batch.cycles.tolist() == [gb.cycles for gb in batch]
+    assert batch.memory["first"].tolist() == [gb.memory[0xC000] for gb in batch]
+    batch.reset(numpy.array([2]))
+    assert [gb.frames for gb in batch] == [0, 0, 0, 5]
+    batch.reset(-1)
+    assert [gb.state_bytes() for gb in batch] == start
+    batch.reset([])
+    batch.step()
+    batch.reset()
+    assert [gb.frames for gb in batch] == [0, 0, 0, 0]
+
+
+def test_states_of_all_are_saved_and_brought_back() -> None:
+    batch = Batch("demo", 3, memory=MEMORY)
+    batch.step(frames=[10, 20, 30])
+    before = [gb.state_bytes() for gb in batch]
+    screens, rows = batch.screens.copy(), batch.memory["ram"].copy()
+    for states in (batch.save_states(), batch.snapshots()):
+        batch.step(frames=9)
+        batch.load_states(states)
+        assert [gb.frames for gb in batch] == [10, 20, 30]
+        assert (batch.screens == screens).all()
+        assert (batch.memory["ram"] == rows).all()
+        batch.step(frames=0)
+        assert (batch.screens == screens).all()
+    batch.load_states(batch.snapshots()[:1] * 3)
+    batch.reset(None, batch.save_states()[2])
+    assert [gb.frames for gb in batch] == [10, 10, 10]
+    assert len(before[0]) == len(batch[0].state_bytes())
+
+
+def test_ctrl_c_ends_a_long_step() -> None:
+    batch = Batch(cartridge(COUNTER), 4, threads=2)
+    timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        while True:
+            batch.step(frames=1_000_000)
+    timer.join()
+    assert not batch._crew._threads
+    frames = [gb.frames for gb in batch]
+    batch.step()
+    assert [gb.frames for gb in batch] == [before + 1 for before in frames]
+
+
+def test_a_forked_child_steps_by_itself() -> None:
+    batch = Batch("demo", 4, threads=2)
+    batch.step()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            batch.step()
+            code = 0 if [gb.frames for gb in batch] == [2] * 4 else 2
+        finally:
+            os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0
+    batch.step(frames=2)
+    assert [gb.frames for gb in batch] == [3] * 4
+
+
+@pytest.fixture(scope="module")
+def small() -> Iterator[Batch]:
+    with Batch(cartridge(COUNTER), 3, threads=1) as batch:
+        yield batch
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ({"buttons": [1, 2]}, ValueError, r"buttons: give one for all, or shape \(3,\), not \(2,\)"),
+        ({"buttons": 256}, ValueError, "buttons lie within 0 and 255, not 256"),
+        ({"buttons": [-1, 0, 0]}, ValueError, "not -1"),
+        ({"buttons": 1.0}, TypeError, "buttons are integers, not float64"),
+        ({"buttons": "a"}, TypeError, "buttons are integers"),
+        ({"frames": -1}, ValueError, "frames lie within 0"),
+        ({"frames": [1, 2, 1 << 40]}, ValueError, "frames lie within 0"),
+        ({"frames": numpy.ones((3, 1), int)}, ValueError, "frames: give one"),
+        ({"render": 1}, TypeError, "render is True or False"),
+        ({"render": [True]}, ValueError, "render: give one"),
+    ],
+)
+def test_a_wrong_step_is_refused_and_nothing_runs(
+    small: Batch, arguments: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    before = [gb.frames for gb in small]
+    with pytest.raises(error, match=words):
+        small.step(**arguments)
+    assert [gb.frames for gb in small] == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ({"count": 0}, ValueError, "count is at least 1"),
+        ({"count": 2.0}, TypeError, "count is an int"),
+        ({"threads": 0}, ValueError, "threads is at least 1"),
+        ({"pictures": "png"}, ValueError, "pictures are"),
+        ({"memory": 0xC000}, TypeError, "memory is a sequence"),
+        ({"memory": ["C000"]}, TypeError, "an address is an int or a slice, not str"),
+        ({"memory": [0x10000]}, IndexError, "0x10000 is not an address"),
+        ({"memory": [slice(0xC000, 0xC010, 2)]}, ValueError, "no run of neighbouring"),
+        ({"memory": [slice(0xC000, 0xC000)]}, ValueError, "no run of neighbouring"),
+        ({"roms": []}, ValueError, "needs a ROM"),
+        ({"roms": b""}, RomError, "empty"),
+    ],
+)
+def test_a_wrong_batch_is_refused(arguments: dict[str, Any], error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        Batch(**{"roms": cartridge(), "count": 2, **arguments})
+
+
+def test_a_wrong_reset_is_refused(small: Batch) -> None:
+    with pytest.raises(ValueError, match=r"a mask has shape \(3,\)"):
+        small.reset([True, False])
+    with pytest.raises(IndexError, match="there is no console 3"):
+        small.reset([3])
+    with pytest.raises(TypeError, match="a mask is"):
+        small.reset([1.5])
+    with pytest.raises(ValueError, match="give as many states, not 1"):
+        small.reset(None, [small.snapshots()[0]])
+    with pytest.raises(TypeError, match="a state is a Snapshot or bytes, not str"):
+        small.reset([0], ["state"])  # type: ignore[list-item]
+    with pytest.raises(StateError) as caught:
+        small.reset([1], GameBoy("demo").snapshot())
+    assert "in console 1 of the batch" in caught.value.__notes__[0]
+    with pytest.raises(StateError):
+        small.reset([1], b"nothing")
+
+
+def test_only_what_was_asked_for_is_there(small: Batch) -> None:
+    with pytest.raises(ValueError, match=r"made with pictures='rgb'; make it with pictures=.shades"):
+        _ = small.shades
+    with pytest.raises(ValueError, match="made with pictures=None"):
+        _ = Batch(cartridge(), pictures=None).screens
+    with pytest.raises(KeyError):
+        _ = small.memory["score"]

@@ -1,0 +1,87 @@
+"""Threads that help the one that asks: the same task in all of them at once.
+
+For:       `Crew.run(task)`: `task(k)` in the calling thread (k = 0) and in each helper, until all are done.
+Not for:   dividing the work: the task takes pieces until there are none.
+Invariant: when `run` is over, however it ended, no helper is in a task.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from queue import SimpleQueue
+
+Task = Callable[[int], None]
+
+
+class Crew:
+    """Helpers that wait for work. They are started when first needed, also in a forked child, and end with `close`."""
+
+    def __init__(self, helpers: int) -> None:
+        self.helpers = helpers
+        self._threads: list[threading.Thread] = []
+        self._tasks: SimpleQueue[tuple[Task, int] | None] = SimpleQueue()
+        self._done: SimpleQueue[BaseException | None] = SimpleQueue()
+        self._process = 0
+        self._end: weakref.finalize[..., Crew] | None = None
+
+    def run(self, task: Task, stop: Callable[[], None]) -> None:
+        """Have the task done. Errors: the first that it raised; `stop` is called then, so that the others end soon."""
+        if self.helpers and (not self._threads or self._process != os.getpid()):
+            self._start()
+        try:
+            for number in range(1, self.helpers + 1):
+                self._tasks.put((task, number))
+            task(0)
+            for _ in range(self.helpers):
+                error = self._done.get()
+                if error is not None:
+                    raise error
+        except BaseException:
+            stop()
+            self.close()
+            raise
+
+    def _start(self) -> None:
+        self._process = os.getpid()
+        self._tasks, self._done = SimpleQueue(), SimpleQueue()
+        self._threads = [
+            threading.Thread(target=_help, args=(self._tasks, self._done), name="tracklayer batch", daemon=True)
+            for _ in range(self.helpers)
+        ]
+        for thread in self._threads:
+            thread.start()
+        self._end = weakref.finalize(self, _send_home, self._tasks, self.helpers)
+        self._end.atexit = False
+
+    def close(self) -> None:
+        """Wait for the helpers to end. A later `run` starts others."""
+        if self._end is not None and self._process == os.getpid():
+            self._end()
+            for thread in self._threads:
+                while thread.is_alive():
+                    with contextlib.suppress(KeyboardInterrupt):  # it has been heard: this is the way out
+                        thread.join(0.1)
+        self._threads, self._end = [], None
+
+
+def _send_home(tasks: SimpleQueue[tuple[Task, int] | None], count: int) -> None:
+    for _ in range(count):
+        tasks.put(None)
+
+
+def _help(tasks: SimpleQueue[tuple[Task, int] | None], done: SimpleQueue[BaseException | None]) -> None:
+    """A helper's life. It keeps nothing of a task alive while it waits."""
+    while (found := tasks.get()) is not None:
+        task, number = found
+        error = None
+        try:
+            task(number)
+        except BaseException as raised:
+            error = raised
+        del found, task
+        done.put(error)
+        del error

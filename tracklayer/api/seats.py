@@ -1,0 +1,297 @@
+"""What a batch's threads do with each console, in typed Python: they run it without the GIL (translate/many.py).
+
+For:       a console's turn in a step: buttons, slices of time, and then its picture, memory and flags into the arrays.
+Not for:   the arrays, the threads, and what only Python can do (batch.py).
+Invariant: a console's turn does what `GameBoy.tick` does, slice by slice, so that the state is the same to the bit.
+           Where Python may be called, or is needed, the turn ends and says so in `seat.state`.
+"""
+
+from __future__ import annotations
+
+from tracklayer.lang import Ptr, struct, typed, u1, u8, u16, u32, u64
+from tracklayer.machine.common.clock import NEVER
+from tracklayer.machine.gb.boot import START
+from tracklayer.machine.gb.console import GB
+from tracklayer.machine.gb.host import COLOUR_WORDS, PICTURE_WORDS
+from tracklayer.machine.gb.maps import OAM
+from tracklayer.machine.gb.memory import HRAM
+from tracklayer.machine.gb.ppu import LCD_ENABLE
+from tracklayer.machine.gb.speed import dots
+
+from .gameboy import CYCLES_PER_FRAME, LOOKED_AT, SLICE
+from .guests import GameBoyGuest
+
+NEW, RUNNING, DONE, HELP, PYTHON, COLLECT = range(6)
+"""How far a console is in a step. HELP: Python has to do something before it goes on (room for code, serial bytes, an
+exception). PYTHON: it has hooks or the like, and is ticked as a lone one. COLLECT: it is done, but for the arrays."""
+
+NO_PICTURES, SHADES, RGB = range(3)
+
+SENT, FAILED, HALTED, STOPPED, LOCKED, LCD, DOUBLE, RUMBLE = (1 << bit for bit in range(8))
+"""Flags of a console after a step."""
+
+
+@struct
+class Span:
+    """Neighbouring addresses that are copied after each step, and where to in a console's row."""
+
+    first: u16
+    length: u32
+    to: u32
+
+
+@struct
+class Job:
+    """A step, as all threads see it. Each takes the next of `order` until there is none."""
+
+    next: u64
+    number: u64
+    order: Ptr[u32]
+    seats: Ptr[u8]
+    pictures: u8
+    stop: u8
+    """1: every thread comes back at the end of a slice."""
+    spans: u32
+    span: Ptr[Span]
+
+
+@struct
+class Worker:
+    """One thread. It comes back to Python after so many dots, to see whether anybody wants it to end."""
+
+    job: Ptr[Job]
+    spent: u64
+    quota: u64
+
+
+@struct
+class Seat:
+    """One console in the batch, and what is wanted of it."""
+
+    context: u64
+    """The console's address."""
+    end: u64
+    undrawn: u64
+    """Until this dot nothing is drawn; 0: all is as `render` says."""
+    now: u64
+    cycles: u64
+    """T-cycles since the cartridge's first instruction."""
+    picture: Ptr[u64]
+    memory: Ptr[u8]
+    frames: u32
+    state: u8
+    entered: u8
+    render: u8
+    press: u8
+    """1: `buttons` are held from now on."""
+    buttons: u8
+    flags: u8
+    sent: u8
+
+
+@typed
+def ready(worker: Worker) -> u1:
+    """Whether this thread takes another console."""
+    return worker.spent < worker.quota and worker.job[0].stop == 0
+
+
+@typed
+def turn(gb: GB, worker: Worker, seat: Seat) -> u1:
+    """What comes next for a console. Returns 1 where its engine is to be entered, 0 where this thread is done with
+    it."""
+    if seat.state == NEW:
+        if attended(gb) or (seat.frames == 0 and gb.host.stale != 0):
+            seat.state = PYTHON
+            return 0
+        begin(gb, seat)
+    now = dots(gb)
+    if seat.entered:
+        seat.entered = 0
+        worker.spent = u64(worker.spent + u64(now - seat.now))
+        if gb.host.sent.count > 0 or gb.host.ports.failed != 0 or gb.clock.stop == GameBoyGuest.stop_for_room:
+            seat.state = HELP
+            return 0
+    drawn = now >= seat.undrawn
+    target = seat.end if drawn else seat.undrawn
+    if now < target:
+        if not ready(worker):
+            return 0
+        gb.host.render = seat.render if drawn else 0
+        seat.now = now
+        seat.entered = 1
+        left = u64(target - now)
+        GameBoyGuest.begin(gb, target if left < SLICE else u64(now + SLICE))
+        return 1
+    finish(gb, worker.job[0], seat)
+    return 0
+
+
+@typed
+def attended(gb: GB) -> bool:
+    """Whether Python may be called, or listens, while the console runs."""
+    host = gb.host
+    if host.face:
+        return True
+    if host.access_bits:
+        return True
+    asking = host.interrupt_hooked | host.frame_hooked | host.linked | host.plugged | host.wall | host.camera_asks
+    return asking != 0 or host.region_count != 0 or host.listener.on != 0
+
+
+@typed
+def begin(gb: GB, seat: Seat) -> None:
+    """The buttons, and how far to go."""
+    if seat.press:
+        gb.press(seat.buttons)
+    seat.state = RUNNING
+    seat.entered = 0
+    seat.sent = 0
+    seat.undrawn = 0
+    seat.end = 0
+    if seat.frames:
+        gb.host.watch_breakpoint = 0
+        done = u64(dots(gb) - START) // CYCLES_PER_FRAME
+        seat.end = u64(u64(done + seat.frames) * CYCLES_PER_FRAME + START)
+        if seat.frames > LOOKED_AT and seat.render != 0:
+            seat.undrawn = u64(seat.end - LOOKED_AT * CYCLES_PER_FRAME)
+
+
+@typed
+def finish(gb: GB, job: Job, seat: Seat) -> None:
+    """Everything that is wanted of a console into the arrays."""
+    seat.state = DONE
+    seat.cycles = u64(dots(gb) - START)
+    seat.flags = flags_of(gb, seat.sent)
+    if seat.render:
+        if job.pictures == RGB:
+            if gb.color.hardware:
+                colours_to_rgb(gb, seat.picture)
+            else:
+                shades_to_rgb(gb, seat.picture)
+        elif job.pictures == SHADES:
+            if gb.color.hardware:
+                seat.state = COLLECT
+            else:
+                copy_shades(gb, seat.picture)
+    index: u32 = 0
+    while index < job.spans:
+        copy_span(gb, job.span[index], seat)
+        index = u32(index + 1)
+
+
+@typed
+def flags_of(gb: GB, sent: u8) -> u8:
+    """The flags of a console that did not fail."""
+    cpu = (gb.cpu.halted != 0) << 2 | (gb.cpu.stopped != 0) << 3 | (gb.cpu.locked != 0) << 4
+    screen = (gb.ppu.lcdc & LCD_ENABLE != 0) << 5
+    return u8((sent != 0) | cpu | screen | (gb.speed.double != 0) << 6 | (gb.mapper.motor != 0) << 7)
+
+
+# ------------------------------------------------------------------------------------------------ pictures
+
+
+@typed(outline=True)
+def copy_shades(gb: GB, to: Ptr[u64]) -> None:
+    """The picture as it is: a byte for each pixel."""
+    first = gb.host.shown * PICTURE_WORDS
+    index: u16 = 0
+    while index < PICTURE_WORDS:
+        to[index] = gb.host.picture.words[first + index]
+        index = u16(index + 1)
+
+
+@typed(outline=True)
+def shades_to_rgb(gb: GB, to: Ptr[u64]) -> None:
+    """Eight pixels at a time as greys: shade 0 is FF, each further one 55 less, and three bytes of a pixel are the
+    same."""
+    first = gb.host.shown * PICTURE_WORDS
+    index: u16 = 0
+    while index < PICTURE_WORDS:
+        greys = u64(~u64(gb.host.picture.words[first + index] * 0x55))
+        at = index * 3
+        middle = u64((greys >> 24 & 0xFF) * 0x01010100 | (greys >> 16 & 0xFF))
+        to[at] = u64(
+            (greys & 0xFF) * 0x010101 | (greys >> 8 & 0xFF) * 0x010101 << 24 | (greys >> 16 & 0xFF) * 0x0101 << 48
+        )
+        to[at + 1] = u64(middle | (greys >> 32 & 0xFF) * 0x010101 << 32 | (greys >> 40 & 0xFF) << 56)
+        to[at + 2] = u64(
+            (greys >> 40 & 0xFF) * 0x0101 | (greys >> 48 & 0xFF) * 0x010101 << 16 | (greys >> 56) * 0x010101 << 40
+        )
+        index = u16(index + 1)
+
+
+@typed(outline=True)
+def colours_to_rgb(gb: GB, to: Ptr[u64]) -> None:
+    """Eight pixels at a time from BGR555. Five bits x become (x << 3) | (x >> 2)."""
+    first = gb.host.shown * COLOUR_WORDS
+    index: u16 = 0
+    at: u16 = 0
+    while index < COLOUR_WORDS - 1:
+        low, low_blue = red_green_blue(gb.host.colours.words[first + index])
+        high, high_blue = red_green_blue(gb.host.colours.words[first + index + 1])
+        to[at] = u64(pixel(low, low_blue, 0) | pixel(low, low_blue, 16) << 24 | (low >> 32 & 0xFFFF) << 48)
+        to[at + 1] = u64(
+            (low_blue >> 32 & 0xFF) | pixel(low, low_blue, 48) << 8 | pixel(high, high_blue, 0) << 32
+            | (high >> 16 & 0xFF) << 56
+        )  # fmt: skip
+        to[at + 2] = u64(
+            (high >> 24 & 0xFF) | (high_blue >> 16 & 0xFF) << 8 | pixel(high, high_blue, 32) << 16
+            | pixel(high, high_blue, 48) << 40
+        )  # fmt: skip
+        index = u16(index + 2)
+        at = u16(at + 3)
+
+
+@typed
+def red_green_blue(word: u64) -> tuple[u64, u64]:
+    """Four colours: red in the low and green in the high byte of each 16 bits, and blue in the low byte of others."""
+    red = word & 0x001F001F001F001F
+    green = word >> 5 & 0x001F001F001F001F
+    blue = word >> 10 & 0x001F001F001F001F
+    return u64(wide(red) | wide(green) << 8), wide(blue)
+
+
+@typed
+def wide(fives: u64) -> u64:
+    """Five bits in each 16 as eight."""
+    return u64(u64(fives << 3) | (fives >> 2 & 0x0007000700070007))
+
+
+@typed
+def pixel(red_green: u64, blue: u64, shift: u8) -> u64:
+    """One of the four as 24 bits."""
+    return u64((red_green >> (shift & 63) & 0xFFFF) | (blue >> (shift & 63) & 0xFF) << 16)
+
+
+# ------------------------------------------------------------------------------------------------ memory
+
+
+@typed(outline=True)
+def copy_span(gb: GB, span: Span, seat: Seat) -> None:
+    """A span of memory into the console's row; what more than memory stands at is left to Python."""
+    address: u16 = span.first
+    left: u32 = span.length
+    to: u32 = span.to
+    while left > 0:
+        page = gb.host.memory_map[address >> 8]
+        at: u16 = address & 0xFF
+        count = u16(min(left, 0x100 - at))
+        done: u16 = 0
+        if page:
+            while done < count:
+                seat.memory[u32(to + done)] = page[at + done]
+                done = u16(done + 1)
+        elif address >= HRAM:
+            while done < count:
+                seat.memory[u32(to + done)] = gb.hram[(at + done) & 0x7F]
+                done = u16(done + 1)
+        elif address >> 8 == OAM and gb.dma.running == 0 and gb.dma.next_start == NEVER:
+            while done < count:
+                place = u16(at + done)
+                seat.memory[u32(to + done)] = gb.oam[place] if place < 0xA0 else 0
+                done = u16(done + 1)
+        else:
+            seat.state = COLLECT
+        left = u32(left - count)
+        to = u32(to + count)
+        address = u16(address + count)
