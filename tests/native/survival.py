@@ -68,7 +68,8 @@ def many_calls(times: int, say: Say = silent) -> str:
 
     f = through(back, "object(i64, f64, object)")
     thing = object()
-    watched = (thing, back, f, *(() if sys.version_info >= (3, 12) else (True, None)))  # which are immortal since
+    watched = (thing, back, f)
+    constants = () if sys.version_info >= (3, 12) else (True, None)  # immortal since; whatever else happens counts too
 
     def run(count: int) -> None:
         for i in range(count):
@@ -77,6 +78,7 @@ def many_calls(times: int, say: Say = silent) -> str:
     run(10_000)
     gc.collect()
     before = resident(), sys.getallocatedblocks(), [sys.getrefcount(x) for x in watched]
+    counted = [sys.getrefcount(x) for x in constants]
     for turn in range(20):
         run(times // 20)
         say((turn + 1) / 20)
@@ -84,6 +86,7 @@ def many_calls(times: int, say: Say = silent) -> str:
     grown, blocks = resident() - before[0], sys.getallocatedblocks() - before[1]
     after = [sys.getrefcount(x) for x in watched]
     assert after == before[2], (before[2], after)
+    assert all(abs(sys.getrefcount(x) - count) < 100 for x, count in zip(constants, counted, strict=True))
     assert abs(blocks) < 200, f"{blocks} objects more than before"
     assert grown < 2 << 20, f"memory grew by {grown} bytes"
     return f"{times:,} calls there and back, references equal, memory grew by {max(grown, 0) >> 10} KiB"
