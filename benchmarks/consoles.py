@@ -1,10 +1,11 @@
 """Whole consoles against other emulators: `python -m benchmarks.consoles [ROM ...] [--json]`.
 
-The same ROMs, the same frames, the same button presses, in one run, alternately; a tick is one frame, as an agent or
-a script would
-step. Without ROMs: the Game Boy games of the test programs (TRACKLAYER_ROMS) and the demo. Peers are run where they
-are installed
-(`pip install tracklayer[bench]`); what is absent is said.
+The same ROMs, the same frames, the same button presses, in one run, alternately; a tick is one frame, as an agent or a
+script would step. Three ways: nothing drawn; every frame drawn; every frame drawn, with sound fetched. Without ROMs:
+the Game Boy games of the test programs (TRACKLAYER_ROMS) and the demo.
+
+Peers are run where they are installed (`pip install tracklayer[bench]`): PyBoy, and the gambatte and mGBA cores out of
+the wheel of stable-retro, or from a folder (`--cores`), which always draw and make sound. What is absent is said.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ from typing import Any, Protocol
 
 from tracklayer import GameBoy
 
+from .libretro import CORES, LibretroCore, find_cores
+
+MODES = ("not drawn", "drawn", "sound")
 BUTTONS = ("start", "a", "right", "start", "a", "down", "left", "a", "up", "right")
 HELD = 5
 """Frames that a button is held, and then not."""
@@ -33,7 +37,7 @@ HELD = 5
 class Runner(Protocol):
     """A console of some emulator with a game in it."""
 
-    def frame(self, render: bool) -> object:
+    def frame(self, mode: str) -> object:
         """Run one frame."""
         ...
 
@@ -53,8 +57,11 @@ class Ours:
         self.gb = GameBoy(rom, engine=engine)
         self.button = self.gb.button
 
-    def frame(self, render: bool) -> object:
-        return self.gb.tick(1, render)
+    def frame(self, mode: str) -> object:
+        if mode == "sound":
+            self.gb.tick(1, True, True)
+            return self.gb.sound
+        return self.gb.tick(1, mode == "drawn")
 
     def close(self) -> None:
         pass
@@ -63,21 +70,23 @@ class Ours:
 class PyBoyPeer:
     """PyBoy, from PyPI."""
 
-    def __init__(self, rom: str) -> None:
+    def __init__(self, rom: str, mode: str) -> None:
         with contextlib.redirect_stderr(io.StringIO()):
             from pyboy import PyBoy
         if rom == "demo":
-            from tracklayer.demo import build
-
             self.file = tempfile.NamedTemporaryFile(suffix=".gb")  # noqa: SIM115 (it must outlive this function)
-            self.file.write(build())
+            self.file.write(image(rom))
             self.file.flush()
             rom = self.file.name
-        self.pyboy: Any = PyBoy(rom, window="null", sound_emulated=False, cgb=False, log_level="CRITICAL")
+        sound = mode == "sound"
+        self.pyboy: Any = PyBoy(rom, window="null", sound_emulated=sound, cgb=False, log_level="CRITICAL")
         self.pyboy.set_emulation_speed(0)
 
-    def frame(self, render: bool) -> object:
-        return self.pyboy.tick(1, render)
+    def frame(self, mode: str) -> object:
+        if mode == "sound":
+            self.pyboy.tick(1, True, True)
+            return self.pyboy.sound.ndarray
+        return self.pyboy.tick(1, mode == "drawn", False)
 
     def button(self, name: str, down: bool) -> object:
         return self.pyboy.button_press(name) if down else self.pyboy.button_release(name)
@@ -86,33 +95,57 @@ class PyBoyPeer:
         self.pyboy.stop(save=False)
 
 
-def peers() -> dict[str, Callable[[str], Runner]]:
-    """The emulators to run, by name."""
-    found: dict[str, Callable[[str], Runner]] = {
-        "translated": lambda rom: Ours(rom, "translated"),
-        "interpreter": lambda rom: Ours(rom, "interpreter"),
+def image(rom: str) -> bytes:
+    """A ROM's bytes."""
+    if rom == "demo":
+        from tracklayer.demo import build
+
+        return build()
+    return Path(rom).read_bytes()
+
+
+def peers(cores: str | None) -> dict[str, Callable[[str, str], Runner]]:
+    """The emulators to run, by name: each makes a console from a ROM, for a mode."""
+    found: dict[str, Callable[[str, str], Runner]] = {
+        "translated": lambda rom, mode: Ours(rom, "translated"),
+        "interpreter": lambda rom, mode: Ours(rom, "interpreter"),
     }
     if importlib.util.find_spec("pyboy"):
         found["pyboy"] = PyBoyPeer
     else:
         print("pyboy is not installed: pip install 'tracklayer[bench]'")
+    libraries = find_cores(cores)
+    for name, library in libraries.items():
+        found[name] = lambda rom, mode, library=library: LibretroCore(library, image(rom))  # type: ignore[misc]
+    if not libraries:
+        print("no libretro cores: pip install stable-retro, or --cores FOLDER")
     return found
 
 
-def seconds(make: Callable[[str], Runner], rom: str, frames: int, render: bool) -> float:
+def takes(make: Callable[[str, str], Runner], rom: str) -> bool:
+    """Whether a core takes a game; mGBA refuses cartridges without Nintendo's logo."""
+    try:
+        make(rom, "sound").close()
+    except ValueError as error:
+        print(f"{Path(rom).name}: {error}")
+        return False
+    return True
+
+
+def seconds(make: Callable[[str, str], Runner], rom: str, frames: int, mode: str) -> float:
     """Host seconds a frame, presses included, behind a warm-up of 120 frames."""
-    runner = make(rom)
+    runner = make(rom, mode)
     for _ in range(120):
-        runner.frame(render)
+        runner.frame(mode)
     start = time.perf_counter()
     for turn in range(frames // (2 * HELD)):
         name = BUTTONS[turn % len(BUTTONS)]
         runner.button(name, True)
         for _ in range(HELD):
-            runner.frame(render)
+            runner.frame(mode)
         runner.button(name, False)
         for _ in range(HELD):
-            runner.frame(render)
+            runner.frame(mode)
     spent = time.perf_counter() - start
     runner.close()
     return spent / (frames // (2 * HELD) * 2 * HELD)
@@ -138,16 +171,20 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=1200)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--cores", help="a folder with gambatte_libretro.so and mgba_libretro.so")
     options = parser.parse_args()
-    makers = peers()
+    makers = peers(options.cores)
     rows: list[dict[str, Any]] = []
     for rom in options.roms or games():
-        for render in (False, True):
-            spent: dict[str, list[float]] = {name: [] for name in makers}
+        for mode in MODES:
+            taking_part = [
+                name for name in makers if name not in CORES or (mode == "sound" and takes(makers[name], rom))
+            ]
+            spent: dict[str, list[float]] = {name: [] for name in taking_part}
             for _ in range(options.runs):
-                for name, make in makers.items():
-                    spent[name].append(seconds(make, rom, options.frames, render))
-            row: dict[str, Any] = {"rom": Path(rom).name, "render": render}
+                for name in taking_part:
+                    spent[name].append(seconds(makers[name], rom, options.frames, mode))
+            row: dict[str, Any] = {"rom": Path(rom).name, "mode": mode}
             for name, values in spent.items():
                 row[name] = {
                     "min": min(values) * 1e6,
@@ -159,8 +196,8 @@ def main() -> None:
                 )
             rows.append(row)
             if not options.json:
-                shown = "  ".join(f"{n} {row[n]['median']:6.1f} us ({row[f'{n} ratio']:.2f}x)" for n in makers)
-                print(f"{row['rom']:<20} {'drawn    ' if render else 'not drawn'}  {shown}")
+                shown = "  ".join(f"{n} {row[n]['median']:6.1f} us ({row[f'{n} ratio']:.2f}x)" for n in taking_part)
+                print(f"{row['rom']:<20} {mode:<9}  {shown}", flush=True)
     machine = {
         "machine": platform.processor() or platform.machine(),
         "python": platform.python_version(),
@@ -170,11 +207,12 @@ def main() -> None:
         print(json.dumps({"consoles": rows, **machine}, indent=1))
         return
     for name in makers:
-        for render in (False, True):
-            ratios = [row[f"{name} ratio"] for row in rows if row["render"] is render]
-            print(
-                f"{name:<12} {'drawn    ' if render else 'not drawn'}  median of ratios {statistics.median(ratios):.2f}"
-            )
+        for mode in MODES:
+            ratios = [row[f"{name} ratio"] for row in rows if row["mode"] == mode and name in row]
+            if ratios:
+                print(
+                    f"{name:<12} {mode:<9}  median of ratios {statistics.median(ratios):.2f}, least {min(ratios):.2f}"
+                )
     print(machine)
 
 
