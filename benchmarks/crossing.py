@@ -2,9 +2,9 @@
 
     python -m benchmarks.crossing [--quick] [--json FILE]
 
-One run compares, row by row: tracklayer's toolkit (an assembled function with a signature); a C extension written by
-hand and built on the spot with `gcc -O2` (METH_FASTCALL and PyObject_Vectorcall); ctypes; cffi in API mode; Numba; and
-plain Python calling Python. What is not installed is left out. The contenders take turns within each row, and the best
+One run compares, row by row: tracklayer's toolkit (an assembled function with a signature, and a typed function that
+`@tracklayer.function` made; its loops poll for Ctrl-C); a C extension written by hand and built on the spot with
+`gcc -O2` (METH_FASTCALL and PyObject_Vectorcall); ctypes; cffi in API mode; Numba; and plain Python calling Python. What is not installed is left out. The contenders take turns within each row, and the best
 of many short rounds counts, so other work on the machine disturbs all alike. A call into code includes the loop around
 it (ten calls for each turn of the loop), a call into Python is one of a thousand that one call into code makes.
 """
@@ -114,6 +114,43 @@ def our_loop(row: Row, callback: Callable[..., Any]) -> Callable[[], Any]:
     a.jnz("next")
     a.epilogue()
     return a.function("void()")
+
+
+def typed_source() -> str:
+    """The same functions and loops in typed Python."""
+    kinds = {"i": "i64", "d": "f64", "O": "object", "b": "Buffer[u8]"}
+    out = ["from collections.abc import Callable", "from tracklayer import function"]
+    out.append("from tracklayer.lang import Buffer, f64, i64, u8")
+    for n, row in enumerate(ROWS):
+        names = [f"x{i}" for i in range(len(row.kinds))]
+        parameters = ", ".join(f"{name}: {kinds[kind]}" for name, kind in zip(names, row.kinds, strict=True))
+        total = "0" if not names else names[0] + (f" + {names[-1]}" if len(names) > 1 else "")
+        value = {"i": f"i64({total})", "b": "len(x0)"}.get(row.kinds[:1], total)
+        result = kinds[row.result]
+        out += ["@function", f"def in{n}({parameters}) -> {result}:", f"    return {value}"]
+        if "b" in row.kinds:
+            continue
+        types = ", ".join(kinds[kind] for kind in row.kinds)
+        values = ", ".join(map(repr, row.arguments))
+        out += ["@function", f"def out{n}(f: Callable[[{types}], {result}]) -> None:"]
+        out += [f"    for _ in range({TURNS}):", f"        f({values})"]
+    return "\n".join(out) + "\n"
+
+
+def build_typed(folder: Path) -> Any:
+    """A module of typed functions."""
+    path = folder / "by_typed_python.py"
+    path.write_text(typed_source())
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def typed_loop(module: Any, n: int, callback: Callable[..., Any]) -> Callable[[], Any]:
+    loop = getattr(module, f"out{n}")
+    return lambda: loop(callback)
 
 
 # ------------------------------------------------------------------------------------------------------ the C extension
@@ -335,11 +372,11 @@ def measure(contenders: dict[str, Callable[[int], float]], rounds: int, calls: i
     return best
 
 
-def inward(byhand: Any, plain: Any, by_cffi: Any, rounds: int) -> dict[str, dict[str, float]]:
+def inward(typed: Any, byhand: Any, plain: Any, by_cffi: Any, rounds: int) -> dict[str, dict[str, float]]:
     """Python calls code."""
     table = {}
     for n, row in enumerate(ROWS):
-        functions: dict[str, Any] = {"ours": our_function(row)}
+        functions: dict[str, Any] = {"ours": our_function(row), "typed": getattr(typed, f"in{n}")}
         if byhand is not None:
             functions["C extension"] = getattr(byhand, f"in{n}")
         if not set(row.kinds) - set("id"):
@@ -356,14 +393,14 @@ def inward(byhand: Any, plain: Any, by_cffi: Any, rounds: int) -> dict[str, dict
     return table
 
 
-def outward(byhand: Any, plain: Any, by_cffi: Any, rounds: int) -> dict[str, dict[str, float]]:
+def outward(typed: Any, byhand: Any, plain: Any, by_cffi: Any, rounds: int) -> dict[str, dict[str, float]]:
     """Code calls Python."""
     table = {}
     for n, row in enumerate(ROWS):
         if "b" in row.kinds:
             continue
         callback = python_function(row)
-        loops: dict[str, Any] = {"ours": our_loop(row, callback)}
+        loops: dict[str, Any] = {"ours": our_loop(row, callback), "typed": typed_loop(typed, n, callback)}
         if byhand is not None:
             byhand.set(callback, row.arguments[0] if row.arguments else None)
             loops["C extension"] = getattr(byhand, f"out{n}")
@@ -393,17 +430,18 @@ def outward(byhand: Any, plain: Any, by_cffi: Any, rounds: int) -> dict[str, dic
     return table
 
 
-NAMES = ("ours", "C extension", "ctypes", "cffi", "Numba", "Python")
+NAMES = ("ours", "typed", "C extension", "ctypes", "cffi", "Numba", "Python")
 
 
 def show(title: str, table: dict[str, dict[str, float]]) -> None:
     """A table, and how ours stands against the C extension."""
     present = [name for name in NAMES if any(name in row for row in table.values())]
     print(f"\n{title}, ns\n")
-    print(f"{'':14}" + "".join(f"{name:>13}" for name in present) + f"{'ours / C':>13}")
+    print(f"{'':14}" + "".join(f"{name:>13}" for name in present) + f"{'ours / C':>13}{'typed / C':>13}")
     for name, row in table.items():
         cells = "".join(f"{row[who]:13.1f}" if who in row else f"{'':13}" for who in present)
-        ratio = f"{row['ours'] / row['C extension']:13.2f}" if "C extension" in row else ""
+        by_hand = row.get("C extension")
+        ratio = f"{row['ours'] / by_hand:13.2f}{row['typed'] / by_hand:13.2f}" if by_hand else ""
         print(f"{name:14}{cells}{ratio}")
 
 
@@ -418,7 +456,9 @@ def main() -> None:
         byhand, plain = build(Path(folder))
         by_cffi = build_cffi(Path(folder))
         print(f"CPython {platform.python_version()}, {platform.machine()}, best of {rounds} rounds")
-        into, back = inward(byhand, plain, by_cffi, rounds), outward(byhand, plain, by_cffi, rounds)
+        typed = build_typed(Path(folder))
+        into = inward(typed, byhand, plain, by_cffi, rounds)
+        back = outward(typed, byhand, plain, by_cffi, rounds)
     show("Python calls code", into)
     show("Code calls Python", back)
     if options.json:

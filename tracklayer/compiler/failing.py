@@ -8,6 +8,7 @@ Invariant: whatever way a generated function is left, each reference that it own
 from __future__ import annotations
 
 import ast
+import sys
 from typing import TYPE_CHECKING, Any
 
 from ..lang import Object
@@ -118,13 +119,45 @@ class Failing(Memory):
             self.text.locals.append(f"  {slot} = alloca ptr\n  store ptr null, ptr {slot}")
         old = self.arith.op(state.block, f"load ptr, ptr {slot}")
         state.block.lines.append(f"  store ptr {name}, ptr {slot}")
-        program.call_api(self.arith, state.block, "void", "Py_DecRef", f"ptr {old}")
+        self.drop(state, old)
         return Pointer(name, None)
 
     def share(self, key: Any, state: State, value: Pointer) -> None:
         """Take a reference to an object that somebody else owns, as `own` keeps one."""
-        self.fallible.call_api(self.arith, state.block, "void", "Py_IncRef", f"ptr {value.name}")
+        self.take(state, value.name)
         self.own(key, state, value.name)
+
+    def take(self, state: State, name: str) -> None:
+        """Count one more reference to an object, as Py_INCREF does: Include/object.h."""
+        block, op = state.block, self.arith.op
+        if sys.version_info < (3, 12):
+            more = op(block, f"add i64 {op(block, f'load i64, ptr {name}')}, 1")
+            block.lines.append(f"  store i64 {more}, ptr {name}")
+            return
+        more = op(block, f"add i32 {op(block, f'load i32, ptr {name}')}, 1")
+        immortal = op(block, f"icmp eq i32 {more}, 0")
+        counted, on = self.text.block(), self.text.block()
+        block.lines.append(f"  br i1 {immortal}, label %{on.label}, label %{counted.label}")
+        counted.lines += [f"  store i32 {more}, ptr {name}", f"  br label %{on.label}"]
+        state.block = on
+
+    def drop(self, state: State, name: str) -> None:
+        """Give back a reference to an object, or none where there is none, as Py_XDECREF does."""
+        block, op = state.block, self.arith.op
+        some, last, on = self.text.block(), self.text.block(), self.text.block()
+        none = op(block, f"icmp eq ptr {name}, null")
+        block.lines.append(f"  br i1 {none}, label %{on.label}, label %{some.label}")
+        if sys.version_info >= (3, 12):
+            counted = self.text.block()
+            immortal = op(some, f"icmp slt i32 {op(some, f'load i32, ptr {name}')}, 0")
+            some.lines.append(f"  br i1 {immortal}, label %{on.label}, label %{counted.label}")
+            some = counted
+        less = op(some, f"sub i64 {op(some, f'load i64, ptr {name}')}, 1")
+        some.lines.append(f"  store i64 {less}, ptr {name}")
+        some.lines.append(f"  br i1 {op(some, f'icmp eq i64 {less}, 0')}, label %{last.label}, label %{on.label}")
+        self.fallible.call_api(self.arith, last, "void", "_Py_Dealloc", f"ptr {name}")
+        last.lines.append(f"  br label %{on.label}")
+        state.block = on
 
     def load_memory(self, state: State, place: Ref, role: str) -> Value:
         """As memory.py; an object that a struct names is owned while it is used, and none is None, as in Python."""

@@ -132,7 +132,7 @@ class Fallible(Program):
                     if self.nogil:
                         raise Refusal("a function that runs without the GIL cannot return an object")
                     value = Pointer(walker.object_name(end, value), None)
-                    self.call_api(walker.arith, end.block, "void", "Py_IncRef", f"ptr {value.name}")
+                    walker.take(end, value.name)
                 walker.give_back(end.block)
                 self.end(walker, end, value, info)
             except Refusal as refusal:
