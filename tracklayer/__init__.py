@@ -16,6 +16,8 @@ if TYPE_CHECKING:
         EngineError,
         GameBoy,
         Hook,
+        Link,
+        LinkError,
         ModelError,
         Region,
         RegisterError,
@@ -33,9 +35,9 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
-    "Access", "Batch", "BusyError", "CompileError", "EngineError", "GameBoy", "Hook", "ModelError", "Region",
-    "RegisterError", "Rewind", "RomError", "SaveError", "Snapshot", "StateError", "Symbol", "SymbolError", "Symbols",
-    "TracklayerError", "function", "original",
+    "Access", "Batch", "BusyError", "CompileError", "EngineError", "GameBoy", "Hook", "Link", "LinkError", "ModelError",
+    "Region", "RegisterError", "Rewind", "RomError", "SaveError", "Snapshot", "StateError", "Symbol", "SymbolError",
+    "Symbols", "TracklayerError", "function", "original",
 ]  # fmt: skip
 
 __version__ = "0.1.0"

@@ -2,6 +2,7 @@
 
 gameboy.py      GameBoy: running, looking, touching, states
 batch.py        Batch: many consoles in one call; seats.py: what its threads do; crew.py: the threads
+link.py         two consoles on a cable
 hooks.py        hooks and regions; symbols.py: names of places
 engines.py      the engines by name
 roms.py         cartridge images and their headers
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from .errors import (
         BusyError,
         EngineError,
+        LinkError,
         ModelError,
         RegisterError,
         RomError,
@@ -41,18 +43,20 @@ if TYPE_CHECKING:
     from .functions import CompileError, function, original
     from .gameboy import BUTTONS, CYCLES_PER_FRAME, CYCLES_PER_SECOND, GameBoy
     from .hooks import Access, Hook, Region
+    from .link import Link
     from .rewind import Rewind, Snapshot
     from .symbols import Symbol, Symbols
 
 _HOMES = {
     "batch": ("Batch",),
     "errors": (
-        "BusyError", "EngineError", "ModelError", "RegisterError", "RomError", "SaveError", "StateError", "SymbolError",
-        "TracklayerError",
+        "BusyError", "EngineError", "LinkError", "ModelError", "RegisterError", "RomError", "SaveError", "StateError",
+        "SymbolError", "TracklayerError",
     ),
     "functions": ("CompileError", "function", "original"),
     "gameboy": ("BUTTONS", "CYCLES_PER_FRAME", "CYCLES_PER_SECOND", "GameBoy"),
     "hooks": ("Access", "Hook", "Region"),
+    "link": ("Link",),
     "rewind": ("Rewind", "Snapshot"),
     "symbols": ("Symbol", "Symbols"),
 }  # fmt: skip
@@ -60,7 +64,8 @@ _WHERE = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "BUTTONS", "CYCLES_PER_FRAME", "CYCLES_PER_SECOND", "Access", "Batch", "BusyError", "CompileError", "EngineError",
-    "GameBoy", "Hook", "ModelError", "Region", "RegisterError", "Rewind", "RomError", "SaveError", "Snapshot",
+    "GameBoy", "Hook", "Link", "LinkError", "ModelError", "Region", "RegisterError", "Rewind", "RomError", "SaveError",
+    "Snapshot",
     "StateError", "Symbol", "SymbolError", "Symbols", "TracklayerError", "function", "original",
 ]  # fmt: skip
 

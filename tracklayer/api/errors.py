@@ -37,3 +37,7 @@ class SymbolError(TracklayerError):
 
 class RegisterError(TracklayerError):
     """A register cannot be changed now."""
+
+
+class LinkError(TracklayerError):
+    """Two consoles cannot be linked, or a linked one was asked for what it cannot do."""

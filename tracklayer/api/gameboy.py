@@ -25,7 +25,7 @@ from . import pictures, state
 from .battery import Battery, beside, decode, encode
 from .disassembly import LONGEST, disassemble
 from .engines import STOP_ROOM, Engine, Progress, make_engine
-from .errors import BusyError, ModelError, StateError
+from .errors import BusyError, LinkError, ModelError, StateError
 from .files import write_atomically
 from .hooks import FRAME, INTERRUPT, READ, WRITE, Hooked, calling
 from .memory import Memory
@@ -40,6 +40,8 @@ from .symbols import beside as symbols_beside
 if TYPE_CHECKING:
     import numpy
     from numpy.typing import NDArray
+
+    from .link import Link
 
 CYCLES_PER_FRAME = 70_224
 CYCLES_PER_SECOND = 4_194_304
@@ -146,6 +148,7 @@ class GameBoy(Hooked, Plugs):
         self._retired = []
         self._battery: Battery | None = None
         self._device = None
+        self._link: Link | None = None
         self._camera = self._light = None
 
     def _attach(self) -> None:
@@ -184,6 +187,8 @@ class GameBoy(Hooked, Plugs):
         if frames:
             clock = self._gb.clock
             now = self._gb.dots() if self._gb.color.functions else clock.deadline - clock.left
+            if self._link is not None:
+                now = self._link.asked(self)
             end = ((now - START) // CYCLES_PER_FRAME + frames) * CYCLES_PER_FRAME
             if sound:
                 self._sound.forget()
@@ -203,7 +208,8 @@ class GameBoy(Hooked, Plugs):
             raise ValueError(f"cycles must not be negative: {cycles}")
         if sound:
             self._sound.forget()
-        return self._advance(self.cycles + cycles, breakpoint, render, sound)
+        start = self.cycles if self._link is None else self._link.asked(self) - START
+        return self._advance(start + cycles, breakpoint, render, sound)
 
     def run_until_serial(self, text: bytes, *, cycles: int, render: bool = True) -> bool:
         """Run until `text` was sent on the serial port, or so many T-cycles are over. Looks once in each frame.
@@ -220,6 +226,11 @@ class GameBoy(Hooked, Plugs):
 
     def _advance(self, end: int, breakpoint: bool, render: bool, sound: bool) -> bool:
         """Run to a time. Returns whether an LD B,B ended the run."""
+        if self._link is not None:
+            if sound or breakpoint:
+                raise LinkError("a linked console makes no sound, and does not stop at LD B,B")
+            self._link.advance(self, end + START, render)
+            return False
         self._enter()
         try:
             gb, run = self._gb, self._run
@@ -260,6 +271,23 @@ class GameBoy(Hooked, Plugs):
             raise
         finally:
             self._leave()
+
+    def _slice(self, limit: int) -> int:
+        """Run to dot `limit`, or until something else stops the machine. For whoever runs several consoles at once.
+
+        Returns: the dot that was reached.
+        """
+        outcome = self._run(limit)
+        if outcome & SOMETHING:
+            if outcome & SENT:
+                self._sent += build.take_sent(self._gb)
+            if outcome & FAILED:
+                error = take_error(self._gb.host.ports)
+                if error is not None:
+                    raise error
+            if outcome & STOPPED == STOP_ROOM:
+                self._engine.make_room(self._gb)
+        return outcome >> 8
 
     def _watched(self) -> bool:
         """Whether Python may look at the screen while the guest runs."""

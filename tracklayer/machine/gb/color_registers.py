@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from tracklayer.lang import typed, u8
+from tracklayer.machine.common.clock import STOP_ASKED
 from tracklayer.machine.common.registers import Reg
 
 from . import maps, ppu, speed
@@ -83,6 +84,9 @@ def read_rp(gb: Machine) -> u8:
 def write_rp(gb: Machine, value: u8) -> None:
     """Switch the diode, and the sensor."""
     if gb.color.functions:
+        if gb.host.linked != 0 and (gb.color.light.control ^ value) & 1 != 0:
+            gb.clock.stop = STOP_ASKED
+            gb.clock.attention()
         gb.color.light.control = value & 0xC1
 
 
