@@ -32,3 +32,12 @@ def test_a_state_does_not_show_that_an_engine_asked_for_a_boundary(engine: str) 
         left.run(cycles=length)
         right.run(cycles=length)
         assert left.state_bytes() == right.state_bytes()
+
+
+def test_code_is_made_anew_where_it_was_written_through_echo_ram(engine: str) -> None:
+    # At C000: INC B; RET. Called, changed to INC C by a write to E000, called again.
+    program = bytes.fromhex("21 00c0 3604 2c36c9 cd00c0 cd00c0 3e0c ea00e0 cd00c0 18fe")
+    gb = GameBoy(cartridge(program), engine=engine)
+    b, c = gb.registers.b, gb.registers.c
+    gb.run(cycles=1000)
+    assert (gb.registers.b - b & 0xFF, gb.registers.c - c & 0xFF) == (2, 1)

@@ -206,7 +206,7 @@ def code_written(gb: Machine, address: u16) -> None:
     gb.host.watch[page] &= ~(1 << (address >> 4 & 15))
     gb.host.code_dirty = 1
     if gb.host.dirty_count < DIRTY:
-        gb.host.dirty[gb.host.dirty_count & (DIRTY - 1)] = address & 0xFFF0
+        gb.host.dirty[gb.host.dirty_count & (DIRTY - 1)] = (page | 0x80) << 8 | address & 0xF0  # not its echo's
     gb.host.dirty_count += 1
     if gb.host.watch[page] == 0:
         remap_watched(gb, u8(address >> 8))
