@@ -132,6 +132,17 @@ def test_memory_where_nothing_or_something_else_stands() -> None:
         assert bytes(batch.memory[number][1]) == batch[1].memory[where]
 
 
+def test_a_boot_rom_runs_first() -> None:
+    boot = bytes.fromhex("3e11e0a0 1801".replace(" ", "")) + bytes(0xF8) + bytes.fromhex("e050")  # leaves at 0100
+    lone = GameBoy(cartridge(COUNTER), boot_rom=boot)
+    batch = Batch(cartridge(COUNTER), 3, boot_rom=boot, memory=MEMORY)
+    batch.step(frames=[2, 2, 1])
+    lone.tick(2)
+    same(batch, 1, lone)
+    batch.reset([2])
+    assert batch[2].cycles == batch.cycles[2] == 0
+
+
 def test_flags_say_how_a_console_is() -> None:
     batch = Batch([cartridge(HALTING), cartridge(LOCKING), cartridge(sender(b"hi")), cartridge()])
     batch.step(frames=2)

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from tracklayer.lang import ArrayType, IntType, layout, pointer_at, size_of, take_error, u8, u32
+from tracklayer.lang import ArrayType, IntType, layout, pointer_at, size_of, take_error, u8, u32, u64
 from tracklayer.machine.gb import build
 
 from . import seats
@@ -25,7 +25,7 @@ from .crew import Crew
 from .engines import STOP_ROOM, Progress
 from .errors import BusyError, StateError
 from .gameboy import BUTTONS, CYCLES_PER_FRAME, GameBoy
-from .memory import span
+from .memory import HRAM, span
 from .pictures import HEIGHT, WIDTH
 from .rewind import Snapshot
 
@@ -51,24 +51,25 @@ LONGEST = 1 << 31
 
 
 class _Loops:
-    """The loops that this process has made, by engine."""
+    """The loops that this process has made, by engine, and whether they read registers."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.made: dict[Any, Many] = {}
+        self.made: dict[tuple[Any, bool], Many] = {}
 
 
 _LOOPS = _Loops()
 
 
-def _loop(engine: Any, progress: Progress | None) -> Many:
+def _loop(engine: Any, with_registers: bool, progress: Progress | None) -> Many:
     from ..translate.many import Many
 
+    known = {"with_registers": with_registers}
     with _LOOPS.lock:
-        found = _LOOPS.made.get(engine)
+        found = _LOOPS.made.get((engine, with_registers))
         if found is None:
-            found = _LOOPS.made[engine] = Many(
-                engine, seats.Worker, seats.Job, seats.Seat, seats.ready, seats.turn, progress
+            found = _LOOPS.made[engine, with_registers] = Many(
+                engine, seats.Worker, seats.Job, seats.Seat, seats.ready, seats.turn, known, progress
             )
         return found
 
@@ -83,7 +84,7 @@ class Batch:
     pictures: "rgb", "shades", or None: what `step` fills in, `screens` or `shades`.
     memory:   addresses (an int, or a slice of neighbours) whose bytes `step` fills in: a sequence, or a mapping from
               names. `batch.memory` has an array for each, by the same names or by number.
-    engine, model, cartridge_ram, clock, progress: as for `GameBoy`.
+    engine, model, boot_rom, cartridge_ram, clock, progress: as for `GameBoy`.
 
         batch = Batch("game.gb", 1000, memory={"score": slice(0xC0A0, 0xC0A2)})
         batch.step(buttons, frames=4)          # buttons: uint8, shape (1000,), bits as in Batch.BUTTONS
@@ -111,7 +112,8 @@ class Batch:
         pictures: str | None = "rgb",
         memory: Mapping[str, Where] | Sequence[Where] = (),
         engine: str = "translated",
-        model: str = "dmg",
+        model: str = "auto",
+        boot_rom: str | os.PathLike[str] | bytes | None = None,
         cartridge_ram: int | None = None,
         clock: str = "guest",
         progress: Progress | None = None,
@@ -132,16 +134,19 @@ class Batch:
             first = made.get(key)
             if first is None:
                 gb = made[key] = GameBoy(
-                    key, engine=engine, model=model, cartridge_ram=cartridge_ram, clock=clock, progress=progress
-                )
+                    key, engine=engine, model=model, boot_rom=boot_rom, cartridge_ram=cartridge_ram, clock=clock,
+                    progress=progress,
+                )  # fmt: skip
             else:
                 gb = first.clone()
                 gb._attach()
+                gb._symbols, gb._symbols_path = first._symbols, first._symbols_path
                 if clock != "guest":
                     gb.clock = clock
             self._consoles.append(gb)
         self._starts = {id(gb._cartridge): gb.snapshot() for gb in made.values()}
-        self._loop = None if engine == "reference" else _loop(self._consoles[0]._engine, progress)
+        with_registers = any(addresses.start < HRAM and addresses.stop > seats.IO for _, addresses, _ in places)
+        self._loop = None if engine == "reference" else _loop(self._consoles[0]._engine, with_registers, progress)
         self._kind = pictures
         self._places = places
         self._make_arrays(min(threads, count))
@@ -345,7 +350,10 @@ class Batch:
 
     def _leave(self, count: int | None = None) -> None:
         for gb in self._consoles if count is None else self._consoles[:count]:
-            gb._leave()
+            if gb._retired:
+                gb._retired.clear()
+            gb._runner = 0
+            gb._running.release()
 
     # ------------------------------------------------------------------ what came out
 
@@ -379,8 +387,8 @@ class Batch:
         return self._column("flags")
 
     @property
-    def cycles(self) -> NDArray[numpy.uint64]:
-        """T-cycles at normal speed since each cartridge's first instruction, as of the last step: uint64, shape (n,), a
+    def cycles(self) -> NDArray[numpy.int64]:
+        """T-cycles at normal speed since each cartridge's first instruction, as of the last step: int64, shape (n,), a
         copy."""
         return self._column("cycles")
 
@@ -542,7 +550,7 @@ def _dtype(kind: Any) -> Any:
     formats = []
     for field in fields.values():
         assert not isinstance(field.type, ArrayType)
-        width = field.type.bits // 8 if isinstance(field.type, IntType) else 8
-        formats.append(f"<u{width}")
+        number: Any = field.type if isinstance(field.type, IntType) else u64
+        formats.append(f"<{'i' if number.signed else 'u'}{number.bits // 8}")
     offsets = [field.offset for field in fields.values()]
     return numpy.dtype({"names": list(fields), "formats": formats, "offsets": offsets, "itemsize": size_of(kind)})

@@ -8,8 +8,11 @@ Invariant: a console's turn does what `GameBoy.tick` does, slice by slice, so th
 
 from __future__ import annotations
 
-from tracklayer.lang import Ptr, struct, typed, u1, u8, u16, u32, u64
+from typing import Any
+
+from tracklayer.lang import Ptr, i64, struct, typed, u1, u8, u16, u32, u64
 from tracklayer.machine.common.clock import NEVER
+from tracklayer.machine.gb import registers
 from tracklayer.machine.gb.boot import START
 from tracklayer.machine.gb.console import GB
 from tracklayer.machine.gb.host import COLOUR_WORDS, PICTURE_WORDS
@@ -24,6 +27,8 @@ from .guests import GameBoyGuest
 NEW, RUNNING, DONE, HELP, PYTHON, COLLECT = range(6)
 """How far a console is in a step. HELP: Python has to do something before it goes on (room for code, serial bytes, an
 exception). PYTHON: it has hooks or the like, and is ticked as a lone one. COLLECT: it is done, but for the arrays."""
+
+IO = 0xFF00
 
 NO_PICTURES, SHADES, RGB = range(3)
 
@@ -74,7 +79,7 @@ class Seat:
     undrawn: u64
     """Until this dot nothing is drawn; 0: all is as `render` says."""
     now: u64
-    cycles: u64
+    cycles: i64
     """T-cycles since the cartridge's first instruction."""
     picture: Ptr[u64]
     memory: Ptr[u8]
@@ -96,11 +101,14 @@ def ready(worker: Worker) -> u1:
 
 
 @typed
-def turn(gb: GB, worker: Worker, seat: Seat) -> u1:
+def turn(gb: GB, worker: Worker, seat: Seat, with_registers: Any) -> u1:
     """What comes next for a console. Returns 1 where its engine is to be entered, 0 where this thread is done with
-    it."""
+    it.
+
+    with_registers: known; whether spans may have registers in them. What reads these is most of a machine.
+    """
     if seat.state == NEW:
-        if attended(gb) or (seat.frames == 0 and gb.host.stale != 0):
+        if attended(gb) or dots(gb) < START or (seat.frames == 0 and gb.host.stale != 0):
             seat.state = PYTHON
             return 0
         begin(gb, seat)
@@ -122,7 +130,7 @@ def turn(gb: GB, worker: Worker, seat: Seat) -> u1:
         left = u64(target - now)
         GameBoyGuest.begin(gb, target if left < SLICE else u64(now + SLICE))
         return 1
-    finish(gb, worker.job[0], seat)
+    finish(gb, worker.job[0], seat, with_registers)
     return 0
 
 
@@ -157,10 +165,10 @@ def begin(gb: GB, seat: Seat) -> None:
 
 
 @typed
-def finish(gb: GB, job: Job, seat: Seat) -> None:
+def finish(gb: GB, job: Job, seat: Seat, with_registers: Any) -> None:
     """Everything that is wanted of a console into the arrays."""
     seat.state = DONE
-    seat.cycles = u64(dots(gb) - START)
+    seat.cycles = i64(dots(gb) - START)
     seat.flags = flags_of(gb, seat.sent)
     if seat.render:
         if job.pictures == RGB:
@@ -175,7 +183,7 @@ def finish(gb: GB, job: Job, seat: Seat) -> None:
                 copy_shades(gb, seat.picture)
     index: u32 = 0
     while index < job.spans:
-        copy_span(gb, job.span[index], seat)
+        copy_span(gb, job.span[index], seat, with_registers)
         index = u32(index + 1)
 
 
@@ -267,7 +275,7 @@ def pixel(red_green: u64, blue: u64, shift: u8) -> u64:
 
 
 @typed(outline=True)
-def copy_span(gb: GB, span: Span, seat: Seat) -> None:
+def copy_span(gb: GB, span: Span, seat: Seat, with_registers: Any) -> None:
     """A span of memory into the console's row; what more than memory stands at is left to Python."""
     address: u16 = span.first
     left: u32 = span.length
@@ -289,6 +297,11 @@ def copy_span(gb: GB, span: Span, seat: Seat) -> None:
             while done < count:
                 place = u16(at + done)
                 seat.memory[u32(to + done)] = gb.oam[place] if place < 0xA0 else 0
+                done = u16(done + 1)
+        elif with_registers and address >= IO:
+            count = u16(min(count, HRAM - address))
+            while done < count:
+                seat.memory[u32(to + done)] = registers.read_io(gb, u16(address + done))
                 done = u16(done + 1)
         else:
             seat.state = COLLECT

@@ -7,7 +7,7 @@ Invariant: a console is in one thread's hands at a time: each takes the next one
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..compiler.convention import find
@@ -23,7 +23,7 @@ class Many:
     """Runs consoles of one engine. Errors: RuntimeError, OSError where code cannot be compiled or placed.
 
     worker, job, seat: structs with the fields that `BatchPlaces` tells of. ready(worker), turn(context, worker, seat):
-    typed functions, as `advance_all_glue` calls them.
+    typed functions, as `advance_all_glue` calls them. known: what `turn` has as known arguments besides.
     """
 
     def __init__(
@@ -34,6 +34,7 @@ class Many:
         seat: type[Any],
         ready: Callable[..., Any],
         turn: Callable[..., Any],
+        known: Mapping[str, Any],
         progress: Progress | None = None,
     ) -> None:
         guest = engine.guest
@@ -52,12 +53,13 @@ class Many:
         name, sources = f"{guest.name}-batch", sources_of(guest)
         from ..compiler import cache
 
-        image = cache.find_cached(name, sources)
+        detail = repr(sorted(known.items()))
+        image = cache.find_cached(name, sources, detail)
         if image is None:
             if progress:
                 progress("compiling the batch loop (once; kept on disk)", 0, 1)
-            image = make_image([_compile(engine, places, ready, turn)])
-            cache.keep(name, sources, image)
+            image = make_image([_compile(engine, places, ready, turn, known)])
+            cache.keep(name, sources, image, detail)
             if progress:
                 progress("compiling the batch loop (once; kept on disk)", 1, 1)
         code = place(image, code_memory(), api_addresses(SLOT_API))
@@ -68,7 +70,13 @@ class Many:
         self._advance_all(worker, self._engine.start)
 
 
-def _compile(engine: Interpreter, places: BatchPlaces, ready: Callable[..., Any], turn: Callable[..., Any]) -> bytes:
+def _compile(
+    engine: Interpreter,
+    places: BatchPlaces,
+    ready: Callable[..., Any],
+    turn: Callable[..., Any],
+    known: Mapping[str, Any],
+) -> bytes:
     from ..compiler import backend
     from ..compiler.intrinsics import CONTROL
     from ..compiler.program import Program
@@ -78,6 +86,6 @@ def _compile(engine: Interpreter, places: BatchPlaces, ready: Callable[..., Any]
     program = Program(convention, CONTROL)
     program.raw(crossing(convention), "enter")
     program.function("ready", ready)
-    program.function("turn", turn)
+    program.function("turn", turn, dict(known))
     program.raw(advance_all_glue(places), "advance_all")
     return backend.emit(program.render())
