@@ -3,10 +3,11 @@
     python -m benchmarks.crossing [--quick] [--json FILE]
 
 One run compares, row by row: tracklayer's toolkit (an assembled function with a signature, and a typed function that
-`@tracklayer.function` made; its loops poll for Ctrl-C); a C extension written by hand and built on the spot with
-`gcc -O2` (METH_FASTCALL and PyObject_Vectorcall); ctypes; cffi in API mode; Numba; and plain Python calling Python. What is not installed is left out. The contenders take turns within each row, and the best
-of many short rounds counts, so other work on the machine disturbs all alike. A call into code includes the loop around
-it (ten calls for each turn of the loop), a call into Python is one of a thousand that one call into code makes.
+`@tracklayer.function` made; its loops poll for Ctrl-C); a C extension written by hand and built on the spot with `gcc
+-O2` (METH_FASTCALL and PyObject_Vectorcall); ctypes; cffi in API mode; Numba; and plain Python calling Python. What is
+not installed is left out. The contenders take turns within each row, and the best of many short rounds counts, so
+other work on the machine disturbs all alike. A call into code includes the loop around it (ten calls for each turn of
+the loop), a call into Python is one of a thousand that one call into code makes.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ import pytest
 from tracklayer.lang import struct, u32
 from tracklayer.native.assembler import Assembler
 from tracklayer.native.functions import SignatureError, parse_signature
-from tracklayer.native.operands import dword, eax, mem, qword, rax, rcx, rdi, rdx, rsi, rsp, xmm0, xmm1, xmm7
+from tracklayer.native.operands import dword, eax, edi, mem, qword, rax, rcx, rdi, rdx, rsi, rsp, xmm0, xmm1, xmm7
 
 X86_LINUX = sys.platform == "linux" and os.uname().machine == "x86_64"
 pytestmark = pytest.mark.skipif(not X86_LINUX, reason="runs x86-64 code on Linux")
@@ -501,3 +501,65 @@ def test_reference_counts_stay_equal() -> None:
             f(text)
     gc.collect()
     assert (sys.getrefcount(data), sys.getrefcount(text)) == references
+
+
+def _short_and_long(signature: str, *body: tuple[Any, ...], nogil: bool = False) -> tuple[Any, Any]:
+    """A builtin of a few instructions, and one of the same behind a jump, which is called where it lies."""
+    made = []
+    for is_short in (True, False):
+        a = Assembler("body")
+        if not is_short:
+            a.jmp("start")
+            a.label("start")
+        for mnemonic, *operands in body:
+            a.emit(mnemonic, *operands)
+        a.ret()
+        assert bool(a._short()) == is_short
+        made.append(a.function(signature, nogil=nogil))
+    return made[0], made[1]
+
+
+@pytest.mark.parametrize("nogil", [False, True])
+def test_short_bodies_do_the_same_as_called_ones(nogil: bool) -> None:
+    short, long = _short_and_long("i64(x: i64, y: i64)", ("lea", rax, mem[rdi + rsi * 2]), nogil=nogil)
+    for x, y in [(1, 2), (-5, 1 << 40), (1 << 61, -1)]:
+        assert short(x, y) == long(x, y) == x + 2 * y
+    for wrong in [(1,), ("1", 2), (1 << 63, 0)]:
+        kinds = []
+        for f in (short, long):
+            with pytest.raises((TypeError, OverflowError)) as caught:
+                f(*wrong)
+            kinds.append((caught.type, str(caught.value)))
+        assert kinds[0] == kinds[1]
+    short, long = _short_and_long("f64(x: f64, data: f64[])", ("addsd", xmm0, qword[rdi]), nogil=nogil)
+    assert short(1.5, array.array("d", [2.0])) == long(1.5, array.array("d", [2.0])) == 3.5
+    short, long = _short_and_long("i64()", ("xor", eax, eax), nogil=nogil)
+    assert short() == long() == 0
+    with pytest.raises(TypeError, match="takes no arguments"):
+        short(1)
+    short, long = _short_and_long("bool(x: i32)", ("mov", eax, edi), nogil=nogil)
+    assert [short(0), short(1)] == [long(0), long(1)] == [False, True]
+
+
+def test_short_bodies_that_give_back_an_object() -> None:
+    if sys.version_info >= (3, 12):
+        short, long = _short_and_long("object(x: object)", ("mov", rax, rdi), ("inc", dword[rax]))
+    else:
+        short, long = _short_and_long("object(x: object)", ("mov", rax, rdi), ("inc", qword[rax]))
+    thing: list[object] = []
+    before = sys.getrefcount(thing)
+    for f in (short, long):
+        for _ in range(10):
+            f(thing)
+    after = sys.getrefcount(thing)
+    assert after == before
+
+
+def test_bodies_that_use_the_stack_are_called() -> None:
+    for body in ([("push", rdi), ("pop", rax)], [("mov", rax, qword[rsp + 8])], [("mov", rax, 1)] * 3):
+        a = Assembler("body")
+        for mnemonic, *operands in body:
+            a.emit(mnemonic, *operands)
+        a.ret()
+        assert not a._short()
+        a.function("i64(x: i64)")(7)

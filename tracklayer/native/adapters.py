@@ -26,6 +26,7 @@ from tracklayer.native.functions import (
     RESULT,
     SCALARS,
     SECOND,
+    SHORT,
     SMALL_INTS,
     VOID,
     Parameter,
@@ -473,10 +474,10 @@ class Entry(Adapter):
     Frame under RBX and the temporaries: one word for each native argument, two for results, one for the thread's state,
     80 bytes for each buffer, then the body's arguments that go on the stack."""
 
-    def __init__(self, signature: Signature, way: Way, near: bool) -> None:
+    def __init__(self, signature: Signature, way: Way, body: str) -> None:
         super().__init__("tracklayer_entry")
         self.signature = signature
-        self.near = near
+        self.body = body
         self.nogil = way.nogil
         self.calls_back = way.calls_back
         self.status = way.status
@@ -599,16 +600,22 @@ class Entry(Adapter):
         if results and results[0].kind == "object":
             self.go_to_body("jmp")
         else:
-            # A push and a pop cost the processor less than a change of RSP by hand.
-            self.sub(rsp, 8 + self.shadow) if self.shadow else self.push(rax)
-            self._mark(Change("depth", "", 16 + self.shadow))
+            if self.body != "short":  # a push and a pop cost the processor less than a change of RSP by hand
+                self.sub(rsp, 8 + self.shadow) if self.shadow else self.push(rax)
+                self._mark(Change("depth", "", 16 + self.shadow))
             self.go_to_body("call")
             self._return_directly(results[0] if results else VOID, bare=True)
         self.cold(functools.partial(self._refuse_count, wrong_count, framed=False))
 
     def go_to_body(self, how: str) -> None:
-        """Call the body or jump to it: directly if it is near, the distance filled in for each copy."""
-        if self.near:
+        """Call the body or jump to it: directly if it is near, the distance filled in for each copy. A short one is
+        copied to here."""
+        if self.body == "short":
+            self.label("short body")
+            self.data(bytes(SHORT))
+            if how == "jmp":
+                self.ret()
+        elif self.body == "near":
             self.label("near body")
             self.data(b"\xe8\0\0\0\0" if how == "call" else b"\xe9\0\0\0\0")
         else:
@@ -645,9 +652,10 @@ class Entry(Adapter):
             if not bare:
                 self.restore(jump)
                 return
-            self._mark(Change("depth", "", 16 + self.shadow))
-            self.add(rsp, 8 + self.shadow) if self.shadow else self.pop(rcx)
-            self._mark(Change("depth", "", 8))
+            if self.body != "short":
+                self._mark(Change("depth", "", 16 + self.shadow))
+                self.add(rsp, 8 + self.shadow) if self.shadow else self.pop(rcx)
+                self._mark(Change("depth", "", 8))
             if jump is None:
                 self.ret()
             else:

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import re
 import struct
 import sys
 from collections.abc import Callable, Mapping
@@ -549,8 +550,22 @@ class Assembler(Source):
             uses=code.uses,
             nogil=nogil,
             calls_back=self.calls_back,
+            short=self._short() if entry is None else b"",
             memory=memory,
         )
+
+    def _short(self) -> bytes:
+        """All of the code but the return at its end, if that is little, runs anywhere, and leaves the stack alone."""
+        code = [one for one in self._fragments if one.data or one.align]
+        if not code or self._pool or any(not one.is_code or one.fixup or one.near or one.align for one in code):
+            return b""
+        *body, last = code
+        text = "\n".join(f"{one.text[0]} {one.text[1]}" for one in body)
+        used = re.search("^(push|pop|call|ret|iret|enter|leave|sys|int|j|loop)|sp", text, re.MULTILINE)
+        data = b"".join(one.data for one in body)
+        from tracklayer.native.functions import SHORT
+
+        return data if last.data == b"\xc3" and not used and len(data) <= SHORT else b""
 
 
 @dataclass(frozen=True, slots=True)

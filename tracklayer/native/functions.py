@@ -269,6 +269,16 @@ def _common(name: str) -> int:
     return runtime.stack_slow() if what == "slow" else runtime.stack_cell()
 
 
+SHORT = 16
+"""A body of at most so many bytes, that does nothing with the stack, is copied into its adapter instead of called."""
+
+
+def _nothing(size: int) -> bytes:
+    """No-operations. Source: Intel SDM, "NOP"."""
+    most = bytes.fromhex("0f1f840000000000")
+    return most * (size // 8) + b"\x66" * max(0, size % 8 - 1) + b"\x90" * (size % 8 > 0)
+
+
 @dataclass(frozen=True, slots=True)
 class _Template:
     """An adapter's code for address 0, which runs anywhere and in any process once its slots (offset by name) are
@@ -281,9 +291,11 @@ class _Template:
     structs: list[str]
 
     def copy(
-        self, what: str, memory: CodeMemory, values: dict[str, int], entries: Iterable[str]
+        self, what: str, memory: CodeMemory, values: dict[str, int], entries: Iterable[str], short: bytes = b""
     ) -> tuple[tuple[object, ...], list[int]]:
-        """A copy with its slots filled in: what keeps it, and the addresses of entries. `what` is its name in tools."""
+        """A copy with its slots filled in: what keeps it, and the addresses of entries. `what` is its name in tools.
+
+        short: a body that is copied along"""
         data = bytearray(self.data)
         table = (len(data) + 15) & -16
         data += bytes(table - len(data)) + self.unwinding
@@ -295,6 +307,9 @@ class _Template:
         if near is not None:
             distance = values["body"] - (block.address + near + 5)
             data[near + 1 : near + 5] = distance.to_bytes(4, "little", signed=True)
+        if "short body" in self.entries:
+            start = self.entries["short body"]
+            data[start : start + SHORT] = short + _nothing(SHORT - len(short))
         block.write(0, data)
         keep: tuple[object, ...] = (block, unwind.register(block.address + table, block))
         if debug.enabled():
@@ -341,7 +356,7 @@ class _Templates:
             self._known[key] = _Template.unpack(packed)
 
 
-_ENTRIES = ("entry", "near body", "checked", "unchecked")
+_ENTRIES = ("entry", "near body", "short body", "checked", "unchecked")
 """The labels of templates that copies are asked for."""
 _TEMPLATES = _Templates()
 
@@ -360,18 +375,21 @@ def native_function(
     uses: Iterable[object] = (),
     nogil: bool = False,
     calls_back: bool = False,
+    short: bytes = b"",
     memory: CodeMemory | None = None,
 ) -> BuiltinFunctionType:
     """A builtin around native code that follows the host's C calling convention.
 
     nogil:      release the GIL while the native code runs; it may then touch Python by callbacks only
     calls_back: the native code uses callbacks, so it may return with an exception set
+    short:      the native code without the return at its end, at most SHORT bytes that run anywhere and leave the stack
+                alone: it is copied, not called
     keep, uses: see calls.builtin
 
     Errors: SignatureError."""
     known = parse_signature(signature) if isinstance(signature, str) else signature
     memory = memory or code_memory()
-    entered = entry(address, known, name=name, way=Way(nogil=nogil, calls_back=calls_back), memory=memory)
+    entered = entry(address, known, name=name, way=Way(nogil, calls_back), short=short, memory=memory)
     return builtin(
         entered.address,
         name,
@@ -409,13 +427,13 @@ class Entered:
     uses: tuple[object, ...]
 
 
-def _entry_template(signature: Signature, way: Way, near: bool) -> _Template:
+def _entry_template(signature: Signature, way: Way, body: str) -> _Template:
     def _entry() -> Adapter:
         from tracklayer.native.adapters import Entry
 
-        return Entry(signature, way, near)
+        return Entry(signature, way, body)
 
-    return _TEMPLATES.get(("entry", signature.shape, way, near), _entry)
+    return _TEMPLATES.get(("entry", signature.shape, way, body), _entry)
 
 
 def entry(
@@ -425,30 +443,33 @@ def entry(
     name: str,
     way: Way,
     structs: Mapping[str, type] | None = None,
+    short: bytes = b"",
     memory: CodeMemory | None = None,
 ) -> Entered:
     """The code of a builtin around a body at `address`.
 
-    structs: the classes of the parameters of type struct, in their order"""
+    structs: the classes of the parameters of type struct, in their order
+    short:   see native_function"""
     memory = memory or code_memory()
-    template = _entry_template(signature, way, address in memory)
+    body = "short" if short and not debug.enabled() else "near" if address in memory else "far"
+    template = _entry_template(signature, way, body)
     explainer = _Explainer(name, signature, structs)
     classes = tuple((structs or {}).values())
     values = {"body": address, "explainer": id(explainer)}
     values |= {slot: id(cls) for slot, cls in zip(template.structs, classes, strict=True)}
-    made, (start,) = template.copy(f"{name} (entry)", memory, values, ("entry",))
+    made, (start,) = template.copy(f"{name} (entry)", memory, values, ("entry",), short)
     return Entered(start, made, (explainer, *classes))
 
 
 def pack_entry(signature: Signature, way: Way) -> bytes:
     """The adapter that `entry` uses for a body in the same memory, for another process: see `learn_entry`."""
-    return _entry_template(signature, way, True).pack()
+    return _entry_template(signature, way, "near").pack()
 
 
 def learn_entry(signature: Signature, way: Way, packed: bytes) -> None:
     """Have an adapter without assembling it. `packed` is of the same Python, on the same machine.
     Errors: ValueError."""
-    _TEMPLATES.learn(("entry", signature.shape, way, True), packed)
+    _TEMPLATES.learn(("entry", signature.shape, way, "near"), packed)
 
 
 # ----------------------------------------------------------------------------------------------------- native -> Python
