@@ -95,7 +95,7 @@ class Reference:
 
     def runner(self, console: Any) -> Callable[[int], int]:
         def run(limit: int) -> int:
-            console.prepare(limit, 0)
+            console.prepare(limit, console.host.frames_wanted)
             self.run(console)
             sent, failed = console.host.sent.count > 0, console.host.ports.failed != 0
             return int(console.dots() << 8 | sent << 7 | failed << 6 | console.clock.stop)

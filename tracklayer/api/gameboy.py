@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, Any
 
 from tracklayer.lang import size_of, take_error
-from tracklayer.machine.common.clock import NEVER, STOP_BREAKPOINT, STOP_LIMIT
+from tracklayer.machine.common.clock import NEVER, STOP_BREAKPOINT, STOP_FRAME, STOP_LIMIT
 from tracklayer.machine.gb import build, joypad
 from tracklayer.machine.gb.boot import START
 from tracklayer.machine.gb.cartridge import Cartridge
@@ -75,8 +75,8 @@ class GameBoy(Hooked, Plugs):
     engine:        "translated", "interpreter" or "reference". All give the same results; the last one is slow. Two
                    more are "translated" without regions of hot code ("blocks") and with them made early ("regions").
     model:         "auto": "cgb" for a cartridge that knows the Color, "dmg" for others. Or one by name: "dmg", "mgb",
-                   "cgb", "agb"; "dmg-0", "cgb-0", "cgb-b" to "cgb-e" for a revision. A cartridge that does not know
-                   the Color makes "cgb-compat" of these.
+                   "sgb", "sgb2", "cgb", "agb"; "dmg-0", "cgb-0", "cgb-b" to "cgb-e" for a revision. A cartridge that
+                   does not know the Color makes "cgb-compat" of these.
     boot_rom:      a boot ROM, as bytes or a path, that runs before the cartridge: 256 bytes, or a Color's 2,304. None:
                    the console begins with what one leaves behind.
     cartridge_ram: bytes of RAM in the cartridge, where the header is not to decide.
@@ -147,6 +147,8 @@ class GameBoy(Hooked, Plugs):
         self._gb.host.passed_time = NEVER
         self._retired = []
         self._battery: Battery | None = None
+        self._super = MODELS[self._model].commands
+        self._held: NDArray[numpy.uint8] | None = None
         self._device = None
         self._link: Link | None = None
         self._camera = self._light = None
@@ -243,6 +245,8 @@ class GameBoy(Hooked, Plugs):
             now = gb.dots() if gb.color.functions else clock.deadline - clock.left
             heard = self._sound.heard if sound else now
             while now < end:
+                if self._super:
+                    self._await_transfer()
                 outcome = run(end if end - heard < SLICE else heard + SLICE)
                 if sound:
                     self._sound.collect()
@@ -261,6 +265,9 @@ class GameBoy(Hooked, Plugs):
                     if outcome & STOPPED == STOP_ROOM:
                         self._engine.make_room(gb)
                         continue  # what is due by now is not done yet
+                    if self._super:
+                        self._serve_program(outcome & STOPPED)
+                        host.render = render
                 now = outcome >> 8
             if self._battery is not None:
                 self._battery.ran(now)
@@ -272,11 +279,38 @@ class GameBoy(Hooked, Plugs):
         finally:
             self._leave()
 
+    def _await_transfer(self) -> None:
+        """Super Game Boy: a picture that data is to be taken from must be drawn, and stopped at."""
+        host, program = self._gb.host, self._gb.sgb
+        if program.transfer:
+            host.render = 1
+            if not host.frames_wanted:
+                host.frames_wanted = program.transfer_frames
+
+    def _serve_program(self, stop: int) -> None:
+        """Super Game Boy: do what the program asked for."""
+        from . import sgb
+
+        if stop == STOP_FRAME and self._gb.sgb.transfer:
+            sgb.take_transfer(self._gb)
+        if self._gb.sgb.waiting:
+            before = self._gb.sgb.mask
+            sgb.work(self._gb)
+            if self._gb.sgb.mask != before:
+                self._held = self._coloured() if self._gb.sgb.mask == sgb.FROZEN else None
+
+    def _coloured(self) -> NDArray[numpy.uint8]:
+        from . import sgb
+
+        return sgb.screen(self._gb, self.shades)
+
     def _slice(self, limit: int) -> int:
         """Run to dot `limit`, or until something else stops the machine. For whoever runs several consoles at once.
 
         Returns: the dot that was reached.
         """
+        if self._super:
+            self._await_transfer()
         outcome = self._run(limit)
         if outcome & SOMETHING:
             if outcome & SENT:
@@ -287,6 +321,8 @@ class GameBoy(Hooked, Plugs):
                     raise error
             if outcome & STOPPED == STOP_ROOM:
                 self._engine.make_room(self._gb)
+            if self._super:
+                self._serve_program(outcome & STOPPED)
         return outcome >> 8
 
     def _watched(self) -> bool:
@@ -404,7 +440,18 @@ class GameBoy(Hooked, Plugs):
         """The last whole picture: uint8, shape (144, 160, 3), RGB, row 0 on top; a copy, safe to keep."""
         if self._gb.color.hardware:
             return pictures.colours_to_rgb(self.picture_bytes())
+        if self._super:
+            return self._coloured() if self._held is None else self._held.copy()
         return pictures.to_rgb(self.shades)
+
+    @property
+    def border(self) -> NDArray[numpy.uint8]:
+        """Super Game Boy: the screen with the border around it: uint8, shape (224, 256, 3), RGB. Errors: ModelError."""
+        if not self._super:
+            raise ModelError(f"only a Super Game Boy has a border, and this is model {self._model}")
+        from . import sgb
+
+        return sgb.border(self._gb, self.screen)
 
     def picture_hash(self) -> str:
         """The SHA-256 of `picture_bytes()`, in hexadecimal."""
@@ -456,12 +503,21 @@ class GameBoy(Hooked, Plugs):
 
     # ------------------------------------------------------------------ buttons
 
-    def button(self, name: str, down: bool = True) -> None:
-        """Hold a button, or let it go: right, left, up, down, a, b, select, start. Errors: ValueError."""
+    def button(self, name: str, down: bool = True, player: int = 0) -> None:
+        """Hold a button, or let it go: right, left, up, down, a, b, select, start. Errors: ValueError.
+
+        player: 1 to 3 for the others at a Super Game Boy.
+        """
         bit = BUTTONS.get(name.lower())
         if bit is None:
             raise ValueError(f"there is no button {name!r}; there are {', '.join(BUTTONS)}")
         gb = self._here()
+        if player:
+            if not self._super or not 0 < player < 4:
+                raise ValueError(f"there is no player {player} at model {self._model}")
+            pads = gb.sgb.pads
+            pads[player] = pads[player] | bit if down else pads[player] & ~bit
+            return
         held = gb.joypad.pressed
         gb.press(held | bit if down else held & ~bit)
 

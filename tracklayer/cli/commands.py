@@ -23,7 +23,10 @@ MODULES = {
 }  # fmt: skip
 
 ENGINES = ("reference", "interpreter", "blocks", "translated", "regions")
-MODELS = ("auto", "dmg", "dmg-0", "mgb", "cgb", "cgb-0", "cgb-b", "cgb-c", "cgb-d", "cgb-e", "cgb-compat", "agb")
+MODELS = (
+    "auto", "dmg", "dmg-0", "mgb", "sgb", "sgb2", "cgb", "cgb-0", "cgb-b", "cgb-c", "cgb-d", "cgb-e", "cgb-compat",
+    "agb",
+)  # fmt: skip
 """Consoles."""
 RESULT_MODELS = ("dmg", "cgb", "cgb-compat", "mgb", "sgb", "sgb2", "agb", "cgb0")
 """What a manifest's results are meant for."""

@@ -25,7 +25,7 @@ from .workers import spread
 if TYPE_CHECKING:
     from .ways import Verdict
 
-BUILT = {"gb": ("dmg", "mgb", "cgb", "cgb0", "cgb-compat", "agb", "sm83")}
+BUILT = {"gb": ("dmg", "mgb", "cgb", "cgb0", "cgb-compat", "agb", "sgb", "sgb2", "sm83")}
 """Models by system that there is a console for; sm83 is the bare processor."""
 
 

@@ -20,6 +20,9 @@ from .model import PLAIN_BACKGROUND, PLAIN_OBJECTS, WHITE, Model
 START = 1 << 18
 """What the clock shows when the cartridge starts: more than anything here looks back."""
 
+SGB_PALETTE = (0x67BF, 0x265B, 0x10B5, 0x2866)
+"""The Super Game Boy's palette for cartridges that choose none, BGR555."""
+
 LOGO_TILES = 24
 REGISTERED = (
     "  ####  ",
@@ -48,7 +51,9 @@ def boot(gb: Any, cartridge: Cartridge, model: Model) -> None:
     gb.timer.origin = START - model.divider
     gb.timer.synced = gb.serial.synced = START
     gb.timer.reload_at = gb.serial.edge_at = gb.dma.next_start = NEVER
-    gb.joypad.select = 0x00
+    gb.joypad.select = 0x30 if model.commands else 0x00
+    if model.commands:
+        boot_sgb(gb, cartridge)
     gb.dma.register = 0x00 if model.color else 0xFF
     if not model.functions:
         unpack_logo(gb.vram, cartridge.header[0x104:0x134])
@@ -56,6 +61,16 @@ def boot(gb: Any, cartridge: Cartridge, model: Model) -> None:
     start_lcd(gb, model.line * ppu.DOTS_PER_LINE + model.dot)
     gb.interrupts.flags = 1 << VBLANK
     apu.boot(gb, model.revision)
+    if model.commands:
+        gb.apu.running = 0
+
+
+def boot_sgb(gb: Any, cartridge: Cartridge) -> None:
+    """A Super Game Boy listens to cartridges that say that they know it. Its first palette is "1-A"."""
+    header = cartridge.header
+    gb.sgb.on = header[0x146] == 0x03 and header[0x14B] == 0x33
+    for index in range(16):
+        gb.sgb.palettes[index] = SGB_PALETTE[index & 3]
 
 
 def power_up(gb: Any, model: Model) -> None:

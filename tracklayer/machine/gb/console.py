@@ -48,6 +48,7 @@ from .mappers import MapperRegisters
 from .maps import Banks, BootRom
 from .ppu import Ppu
 from .serial import Serial
+from .sgb import Sgb
 from .speed import Speed
 from .timer import Timer
 
@@ -90,6 +91,7 @@ class GB:
     timer: Timer
     serial: Serial
     joypad: Joypad
+    sgb: Sgb
     dma: Dma
     ppu: Ppu
     apu: Apu

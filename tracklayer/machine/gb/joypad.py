@@ -13,7 +13,9 @@ from tracklayer.lang import Array, struct, typed, u8
 from tracklayer.machine.common.clock import Clock
 from tracklayer.machine.common.registers import Reg
 
+from . import sgb
 from .interrupts import JOYPAD, Interrupts, request
+from .sgb import Sgb
 
 RIGHT, LEFT, UP, DOWN, A, B, SELECT, START = (1 << bit for bit in range(8))
 """The bits of `pressed`."""
@@ -34,16 +36,23 @@ class Machine(Protocol):
     hram: Array[u8]
     interrupts: Interrupts
     joypad: Joypad
+    sgb: Sgb
 
 
 @typed
 def lines(gb: Machine) -> u8:
-    """P10 to P13 as the CPU reads them: 0 where a selected button is held."""
+    """P10 to P13 as the CPU reads them: 0 where a selected button is held.
+
+    With several players at a Super Game Boy and nothing selected they tell whose buttons come.
+    """
     held = 0
+    pressed = gb.sgb.pads[gb.sgb.player & 3] if gb.sgb.player else gb.joypad.pressed
     if not gb.joypad.select & 0x10:
-        held = held | (gb.joypad.pressed & 15)
+        held = held | (pressed & 15)
     if not gb.joypad.select & 0x20:
-        held = held | (gb.joypad.pressed >> 4)
+        held = held | (pressed >> 4)
+    if gb.joypad.select == 0x30:
+        held = gb.sgb.player & 3
     return ~held & 15
 
 
@@ -73,6 +82,8 @@ def read_p1(gb: Machine) -> u8:
 def write_p1(gb: Machine, value: u8) -> None:
     """Choose which half of the buttons bits 3-0 show."""
     before = lines(gb)
+    if gb.sgb.on:
+        sgb.lines_changed(gb, gb.joypad.select, value & 0x30)
     gb.joypad.select = value & 0x30
     fell(gb, before)
 

@@ -25,6 +25,7 @@ class Model:
     line, dot:     where the PPU is then.
     color:         a Game Boy Color. functions: its cartridge may use what it has more.
     revision:      of a Game Boy Color's chip: 1 for CPU CGB and CGB B, 2 for C, 3 for D, 4 for E, 5 for an Advance's.
+    commands:      a Super Game Boy.
     incremented:   an Advance: its boot ROM ends with INC B, by which cartridges know it.
     """
 
@@ -41,6 +42,7 @@ class Model:
     functions: bool = False
     revision: int = 0
     incremented: bool = False
+    commands: bool = False
 
 
 DMG = Model("dmg", a=0x01, flags=0xB0, bc=0x0013, de=0x00D8, hl=0x014D, divider=0xABCC, line=153, dot=400)
@@ -51,6 +53,15 @@ MGB = replace(DMG, name="mgb", a=0xFF)
 
 DMG_0 = replace(DMG, name="dmg-0", flags=0x00, bc=0xFF13, de=0x00C1, hl=0x8403, divider=0x1830)
 """The first Game Boys. Proof: mooneye boot_regs-dmg0, boot_div-dmg0. UNVERIFIED: where its PPU is; no test known."""
+
+SGB = replace(DMG, name="sgb", flags=0x00, bc=0x0014, de=0x0000, hl=0xC060, divider=0xD860, commands=True)
+"""The Super Game Boy. Proof: mooneye boot_regs-sgb, boot_hwio-S; boot_div-S, for the divider of one header: what it
+shows depends on the header, which the boot ROM sends to the SNES bit by bit.
+
+UNVERIFIED: where its PPU is when the cartridge starts. It runs 2.4 % faster than a Game Boy; nobody inside can tell.
+"""
+SGB2 = replace(SGB, name="sgb2", a=0xFF)
+"""The second one, at a Game Boy's pace. Proof: mooneye boot_regs-sgb2."""
 
 CGB_C = Model(
     "cgb-c", a=0x11, flags=0x80, bc=0x0000, de=0xFF56, hl=0x000D, divider=0x1EA0, line=144, dot=64, color=True,
@@ -79,7 +90,7 @@ PLAIN = Model(
 """A Game Boy Color with a plain cartridge. Proof: mooneye misc/boot_regs-cgb, misc/boot_div-cgbABCDE."""
 
 MODELS = {
-    model.name: model for model in (DMG_0, DMG, MGB, CGB, CGB_0, CGB_B, CGB_C, CGB_D, CGB_E, AGB, PLAIN)
+    model.name: model for model in (DMG_0, DMG, MGB, SGB, SGB2, CGB, CGB_0, CGB_B, CGB_C, CGB_D, CGB_E, AGB, PLAIN)
 }  # fmt: skip
 
 
