@@ -2,6 +2,7 @@
 
     state.py      the structs, and the numbers of a frame
     timing.py     what happens at which dot; catching up
+    access.py     what the CPU sees of a line
     stat.py       the STAT interrupt line
     objects.py    which objects a line has, and how long they make it
     line.py       drawing a line at once

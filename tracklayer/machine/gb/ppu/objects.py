@@ -17,7 +17,7 @@ from .state import (
     WIDTH,
     Machine,
 )  # fmt: skip
-from .window import begins_on_line
+from .window import LATE_WX, begins_on_line
 
 OBJECTS = 40
 PLAIN_END = 253
@@ -121,6 +121,8 @@ def plain_mode3_end(gb: Machine) -> u16:
         window_x = gb.ppu.wx
         if window_x == 0 and fine > 0:
             end = u16(end + 1)
+        if window_x == LATE_WX:
+            gb.ppu.pipe.waited = WINDOW_DOTS
     if gb.ppu.lcdc & OBJ_ENABLE != 0 or gb.color.hardware != 0:
         last_tile: u16 = 0x1FF
         index: u8 = 0

@@ -182,7 +182,7 @@ def shift_pixel(gb: Machine) -> None:
         pipe.high = pipe.high << 1
         pipe.count -= 1
     if pipe.scrolled:
-        if pipe.px < window.LATE_WX and window_here(gb):
+        if pipe.px < window.LATE_WX + gb.color.hardware and window_here(gb):
             begin_window(gb)
         if pipe.px < LAST_PX:
             window.hold(gb, pipe.px)

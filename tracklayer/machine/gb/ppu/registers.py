@@ -82,6 +82,18 @@ def late(gb: Machine, dots: Any) -> u8:
     return dots - gb.speed.double if gb.color.hardware else 0
 
 
+@typed
+def catch_up_late(gb: Machine) -> None:
+    """Do what is due until a write takes effect: on a Color that is so late that something may come in between.
+
+    Proof: gambatte m0enable/*, m1/*, m2enable/*, lycEnable/*, window/arg/late_wy_*.
+    """
+    cycles = late(gb, 2) << gb.speed.double
+    gb.clock.left -= cycles
+    catch_up(gb)
+    gb.clock.left += cycles
+
+
 @typed(outline=True)
 def change_in_steps(gb: Machine, value: u8) -> None:
     """On a Color each bit of LCDC reaches the pipeline at its own time. Bit 4 disturbs the reads of that dot."""
@@ -134,7 +146,7 @@ def lcd_on(gb: Machine) -> None:
     gb.ppu.compare = 0
     gb.ppu.between = 0
     stat.update(gb)
-    step_at(gb, SCAN_END, 80)
+    step_at(gb, SCAN_END, 84 if gb.color.hardware else 80)
     schedule_frame(gb, u64(gb.ppu.line_start + HEIGHT * DOTS_PER_LINE + COMPARE_DOT))
     free_vram(gb, 0)
     reschedule(gb)
@@ -163,7 +175,7 @@ def write_stat(gb: Machine, value: u8) -> None:
 
     Source: Pan Docs, "Spurious STAT interrupts".
     """
-    catch_up(gb)
+    catch_up_late(gb)
     if gb.ppu.lcdc & LCD_ENABLE != 0 and gb.color.hardware == 0:
         stat.update_selected(gb, 0x78)
     gb.ppu.stat = value & 0x78
@@ -219,7 +231,7 @@ def read_lyc(gb: Machine) -> u8:
 @typed
 def write_lyc(gb: Machine, value: u8) -> None:
     """The line that LY is compared with. With the LCD off nothing is compared. Proof: mooneye ppu/stat_lyc_onoff."""
-    catch_up(gb)
+    catch_up_late(gb)
     gb.ppu.lyc = value
     if gb.ppu.lcdc & LCD_ENABLE:
         stat.update(gb)
@@ -300,8 +312,8 @@ def read_wy(gb: Machine) -> u8:
 @typed
 def write_wy(gb: Machine, value: u8) -> None:
     """The window's top line."""
-    catch_up(gb)
-    touch(gb, 0)
+    catch_up_late(gb)
+    touch(gb, late(gb, 2))
     gb.ppu.wy = value
     if gb.ppu.lcdc & LCD_ENABLE:
         window.match_wy(gb)

@@ -25,7 +25,7 @@ from ..interrupts import STAT as STAT_INTERRUPT
 from ..interrupts import VBLANK as VBLANK_INTERRUPT
 from ..interrupts import enabled, request
 from ..maps import VRAM, remap
-from . import color, line, objects, pipeline, stat, window
+from . import access, color, line, objects, pipeline, stat, window
 from .state import (
     DOTS_PER_FRAME,
     DOTS_PER_LINE,
@@ -34,17 +34,13 @@ from .state import (
     HEIGHT,
     LCD_ENABLE,
     LINES,
-    OAM_READ,
     OAM_SCAN,
-    OAM_WRITE,
     PALETTES,
     SOURCE_HBLANK,
     SOURCE_LYC,
     SOURCE_OAM,
     SOURCE_VBLANK,
     VBLANK,
-    VRAM_READ,
-    VRAM_WRITE,
     Machine,
 )  # fmt: skip
 
@@ -52,7 +48,7 @@ COMPARE_DOT = 2
 ZERO_DOT = 10
 
 LINE_BEGIN, LINE_COMPARE, SCAN_END, DRAW_BEGIN, DRAW_END, HBLANK_SIGNAL, LINE_153_NONE, LINE_153_ZERO = range(8)
-EARLY_SIGNAL = 8
+EARLY_SIGNAL, LINE_153_LY = 8, 9
 """The steps; `phase` is the one that comes next."""
 
 
@@ -142,10 +138,13 @@ def advance(gb: Machine) -> None:
     elif phase == EARLY_SIGNAL:
         early_signal(gb)
     elif phase == HBLANK_SIGNAL:
-        open_memory(gb)
+        access.draw_ends(gb)
         gb.ppu.signals = SOURCE_HBLANK
         stat.update(gb)
         step_at(gb, LINE_BEGIN, DOTS_PER_LINE)
+    elif phase == LINE_153_LY:
+        gb.ppu.ly = 0
+        step_at(gb, LINE_153_NONE, 6)
     elif phase == LINE_153_NONE:
         gb.ppu.between = 1
         stat.update(gb)
@@ -172,13 +171,11 @@ def line_begin(gb: Machine) -> None:
         gb.ppu.between = 1
     window.line_begins(gb)
     if gb.ppu.line <= HEIGHT:
-        gb.ppu.mode = HBLANK
+        access.line_begins(gb)
         if gb.ppu.line == HEIGHT:
             gb.ppu.signals |= SOURCE_OAM
         elif gb.ppu.line > 0:
             gb.ppu.signals = SOURCE_OAM
-        if gb.ppu.line < HEIGHT:
-            gb.ppu.locks = OAM_READ
     stat.update(gb)
     step_at(gb, LINE_COMPARE, COMPARE_DOT)
 
@@ -206,16 +203,15 @@ def line_compare(gb: Machine) -> None:
         gb.ppu.mode = OAM_SCAN
         objects.begin_scan(gb)
         gb.ppu.signals = SOURCE_OAM if gb.ppu.line == 0 else 0
-        gb.ppu.locks = OAM_READ | OAM_WRITE
-        step_at(gb, SCAN_END, 80)
+        gb.ppu.locks = access.OAM
+        step_at(gb, SCAN_END, access.scan_end_dot(gb))
     elif gb.ppu.line == HEIGHT:
         gb.ppu.mode = VBLANK
         gb.ppu.signals = SOURCE_VBLANK
         request(gb, VBLANK_INTERRUPT)
         frame_end(gb)
     elif gb.ppu.line == LINES - 1:
-        gb.ppu.ly = 0
-        step_at(gb, LINE_153_NONE, 6)
+        step_at(gb, LINE_153_LY, access.ly_zero_dot(gb))
     stat.update(gb)
 
 
@@ -226,17 +222,17 @@ def scan_end(gb: Machine) -> None:
         gb.ppu.object_count = 0
     else:
         objects.scan(gb)
-        gb.ppu.locks = OAM_READ | VRAM_READ
         gb.ppu.signals = 0
         stat.update(gb)
-    step_at(gb, DRAW_BEGIN, 84)
+    access.scan_ends(gb)
+    step_at(gb, DRAW_BEGIN, access.draw_begin_dot(gb))
 
 
 @typed
 def draw_begin(gb: Machine) -> None:
     """Dot 84: mode 3."""
     gb.ppu.mode = DRAWING
-    gb.ppu.locks = OAM_READ | OAM_WRITE | VRAM_READ | VRAM_WRITE | PALETTES
+    gb.ppu.locks = access.OAM | access.VRAM | PALETTES
     if gb.ppu.window_mode != 0 and gb.ppu.pipe.active == 0:
         pipeline.begin(gb)
     if gb.ppu.pipe.active:
@@ -275,15 +271,8 @@ def hblank_begin(gb: Machine) -> None:
     Proof: gambatte sprites/space/*_m3stat_ds_*, oam_access/postread_scx5_ds_*, vram_m3/postread_scx5_ds_*.
     """
     if gb.speed.double == 0:
-        open_memory(gb)
+        access.draw_ends(gb)
     step_at(gb, HBLANK_SIGNAL, u16(gb.ppu.mode3_end + 1))
-
-
-@typed
-def open_memory(gb: Machine) -> None:
-    """STAT shows mode 0, and the CPU may access everything."""
-    gb.ppu.mode = HBLANK
-    gb.ppu.locks = 0
 
 
 @typed

@@ -17,7 +17,7 @@ from tracklayer.lang import typed, u8
 from .state import HEIGHT, WINDOW_ENABLE, Machine
 
 LATE_WX = 166
-"""WX that is matched too late for this line, and held for the next."""
+"""WX that is matched too late for this line, and held for the next; but not on a Color."""
 
 FETCH_DOTS = 6
 """A tile's fetch: two dots each for its number, its low and its high bits."""
@@ -36,7 +36,7 @@ def match_wy(gb: Machine) -> None:
 @typed
 def begins_on_line(gb: Machine) -> bool:
     """Whether the window begins somewhere in this line, if nothing changes."""
-    return gb.ppu.window_reached != 0 and gb.ppu.lcdc & WINDOW_ENABLE != 0 and gb.ppu.wx < LATE_WX
+    return gb.ppu.window_reached != 0 and gb.ppu.lcdc & WINDOW_ENABLE != 0 and gb.ppu.wx < LATE_WX + gb.color.hardware
 
 
 @typed
@@ -64,8 +64,13 @@ def line_drawn(gb: Machine) -> None:
 
 @typed
 def hold(gb: Machine, px: u8) -> None:
-    """Pixel `px` has been clocked out: is WX's match there to stay, if this was the last?"""
-    gb.ppu.window_held = px == LATE_WX and gb.ppu.wx == LATE_WX and gb.ppu.window_reached != 0
+    """Pixel `px` has been clocked out: is WX's match there to stay, if this was the last? Not on a Color.
+
+    There WX 166 is in time for the last pixel. Proof: gambatte window/on_screen/wxA6_*_cgb04c, window/m2int_wxA6_*.
+    """
+    gb.ppu.window_held = (
+        gb.color.hardware == 0 and px == LATE_WX and gb.ppu.wx == LATE_WX and gb.ppu.window_reached != 0
+    )
     if gb.ppu.window_held != 0 and gb.ppu.lcdc & WINDOW_ENABLE != 0:
         gb.ppu.window_mode = 1
 
