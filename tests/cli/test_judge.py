@@ -263,7 +263,7 @@ def manifest(tmp_path: Path) -> Path:
     how = {"how": "serial-text", "contains": "Passed", "fail_contains": "Failed", "seconds": 0.2}
     base = {"system": "gb", "model": ["dmg"], "suite": "one", "pass": how}
     entries = [
-        {**base, "path": "good.gb", "model": ["dmg", "sgb2"]},
+        {**base, "path": "good.gb", "model": ["dmg", "nes"]},
         {**base, "path": "bad.gb", "suite": "two"},
         {**base, "path": "missing.gb"},
         {**base, "path": "text.gb"},
@@ -284,7 +284,7 @@ def test_every_program_gets_a_verdict(command: Command, manifest: Path, jobs: in
     results = parsed(result)["results"]
     assert [(entry["path"], entry["model"], entry["verdict"]) for entry in results] == [
         ("good.gb", "dmg", "pass"),
-        ("good.gb", "sgb2", "unjudged"),
+        ("good.gb", "nes", "unjudged"),
         ("bad.gb", "dmg", "fail"),
         ("missing.gb", "dmg", "fail"),
         ("text.gb", "dmg", "fail"),
@@ -298,7 +298,7 @@ def test_every_program_gets_a_verdict(command: Command, manifest: Path, jobs: in
         assert entry["engine"] == "reference"
         assert (entry["reason"] == "") == (entry["verdict"] == "pass")
     reasons = [entry["reason"] for entry in results]
-    assert "model sgb2 not built yet" in reasons
+    assert "model nes not built yet" in reasons
     assert "system gba not built yet" in reasons
     assert any("No such file" in reason for reason in reasons)
     assert any("text file" in reason for reason in reasons)
