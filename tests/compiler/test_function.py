@@ -132,6 +132,11 @@ def test_a_parameter_that_a_builtin_cannot_have_is_refused() -> None:
             return 0
 
 
+    for wrong in (len, add, 3, type):
+        with pytest.raises(TypeError, match=r"function\(\) takes a Python function"):
+            function(wrong)  # type: ignore[type-var]
+
+
 def test_what_cannot_be_compiled_is_said_at_the_first_call_or_at_once() -> None:
     @function
     def late(x: i64) -> i64:

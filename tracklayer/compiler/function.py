@@ -17,7 +17,7 @@ import json
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from types import BuiltinFunctionType
+from types import BuiltinFunctionType, FunctionType
 from typing import Any, TypeVar, cast, overload
 
 from ..lang import BufferType, FloatType, IntType, Object, PtrType, Typed, is_struct, type_name
@@ -84,6 +84,8 @@ def original(made: Any) -> Callable[..., Any]:
 
 
 def _builtin(python: Any, nogil: bool, polls: bool, eager: bool) -> BuiltinFunctionType:
+    if not isinstance(python, FunctionType):
+        raise TypeError(f"function() takes a Python function, not {type(python).__name__}")
     code = python.__code__
     if python.__defaults__ or python.__kwdefaults__ or code.co_kwonlyargcount or code.co_flags & 0x0C:
         raise TypeError(f"{python.__qualname__}: a builtin's parameters are positional, without defaults")
