@@ -7,7 +7,7 @@ import pytest
 from tests.random_programs import check
 from tracklayer import GameBoy
 
-from .images import cartridge
+from .images import cartridge, signed
 
 
 @pytest.mark.parametrize("first", range(0, 50, 10))
@@ -41,3 +41,15 @@ def test_code_is_made_anew_where_it_was_written_through_echo_ram(engine: str) ->
     b, c = gb.registers.b, gb.registers.c
     gb.run(cycles=1000)
     assert (gb.registers.b - b & 0xFF, gb.registers.c - c & 0xFF) == (2, 1)
+
+
+def test_a_timer_that_overflows_while_the_speed_changes_interrupts_right_after(engine: str) -> None:
+    program = bytes.fromhex("3e05 e007 3e04 e0ff fb 3e01 e04d 1000 000000 18fe")
+    image = bytearray(cartridge(program))
+    image[0x143] = 0x80
+    image[0x50:0x56] = bytes.fromhex("f004 47 c35600")  # B = DIV, and on to the end
+    image[0x56:0x58] = b"\x18\xfe"
+    gb = GameBoy(signed(image), engine=engine, model="cgb")
+    gb.run(cycles=70_000)
+    assert gb.registers.pc == 0x56
+    assert gb.registers.b == 0

@@ -288,7 +288,9 @@ class GB:
         ppu.catch_up(self)
         ppu.speed_changed(self)
         hdma.reschedule(self)
+        timer.catch_up(self)  # an overflow in the pause asks for its interrupt now
         timer.reschedule(self)
+        serial.catch_up(self)
         serial.reschedule(self)
 
     @typed
