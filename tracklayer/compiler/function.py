@@ -89,7 +89,7 @@ def _builtin(python: Any, nogil: bool, polls: bool, eager: bool) -> BuiltinFunct
     code = python.__code__
     if python.__defaults__ or python.__kwdefaults__ or code.co_kwonlyargcount or code.co_flags & 0x0C:
         raise TypeError(f"{python.__qualname__}: a builtin's parameters are positional, without defaults")
-    python.__typed__ = Typed(True, False, False)
+    python.__dict__["__typed__"] = Typed(True, False, False)
     names = code.co_varnames[: code.co_argcount]
     signature = f"({', '.join(names)}, /)" if names else "()"
     made: list[Made] = []
