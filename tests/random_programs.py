@@ -56,16 +56,19 @@ class Writer:
     def address(self) -> int:
         """Anywhere, mostly where things happen."""
         source = self.source
-        return source.choice(
-            (
-                source.choice(PLACES) + source.randrange(16),
-                source.randrange(0xC000, 0xE000),
-                0xFF00 + source.randrange(256),
-                0xFF00 + source.choice(REGISTERS),
-                source.randrange(0x10000),
-                source.randrange(0x2000, 0x6000),
+        return (
+            source.choice(
+                (
+                    source.choice(PLACES) + source.randrange(16),
+                    source.randrange(0xC000, 0xE000),
+                    0xFF00 + source.randrange(256),
+                    0xFF00 + source.choice(REGISTERS),
+                    source.randrange(0x10000),
+                    source.randrange(0x2000, 0x6000),
+                )
             )
-        ) & 0xFFFF
+            & 0xFFFF
+        )
 
     def place(self) -> int:
         """Where code is, or may be."""

@@ -29,7 +29,10 @@ from tracklayer.native.runtime import attention
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__)
 SOAK = float(os.environ.get("TRACKLAYER_SOAK") or 0)
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="builtins of typed functions are known for Linux only")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="builtins of typed functions are known for Linux only"),
+    pytest.mark.usefixtures("little_garbage"),
+]
 
 
 def line_of(text: str) -> int:

@@ -30,7 +30,10 @@ from tracklayer.native.assembler import Assembler
 from tracklayer.native.operands import mem, rax, rbx, rsp
 
 X86_LINUX = sys.platform == "linux" and os.uname().machine == "x86_64"
-pytestmark = pytest.mark.skipif(not X86_LINUX, reason="runs x86-64 code on Linux")
+pytestmark = [
+    pytest.mark.skipif(not X86_LINUX, reason="runs x86-64 code on Linux"),
+    pytest.mark.usefixtures("little_garbage"),
+]
 
 
 # ----------------------------------------------------------------------------------------------------------- collection
