@@ -10,7 +10,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from tracklayer.lang import Ptr, i64, struct, typed, u1, u8, u16, u32, u64
+from tracklayer.lang import (
+    Array,
+    Ptr,
+    address_of,
+    array,
+    i64,
+    pointer,
+    pointer_at,
+    struct,
+    typed,
+    u1,
+    u8,
+    u16,
+    u32,
+    u64,
+)  # fmt: skip
 from tracklayer.machine.common.clock import NEVER
 from tracklayer.machine.gb import registers
 from tracklayer.machine.gb.boot import START
@@ -23,6 +38,7 @@ from tracklayer.machine.gb.speed import dots
 
 from .gameboy import CYCLES_PER_FRAME, LOOKED_AT, SLICE
 from .guests import GameBoyGuest
+from .pictures import WIDTH
 
 NEW, RUNNING, DONE, HELP, PYTHON, COLLECT = range(6)
 """How far a console is in a step. HELP: Python has to do something before it goes on (room for code, serial bytes, an
@@ -67,6 +83,8 @@ class Worker:
     job: Ptr[Job]
     spent: u64
     quota: u64
+    line: Array[u32] = array(WIDTH)
+    """A row of pixels on their way."""
 
 
 @struct
@@ -130,7 +148,7 @@ def turn(gb: GB, worker: Worker, seat: Seat, with_registers: Any) -> u1:
         left = u64(target - now)
         GameBoyGuest.begin(gb, target if left < SLICE else u64(now + SLICE))
         return 1
-    finish(gb, worker.job[0], seat, with_registers)
+    finish(gb, worker, seat, with_registers)
     return 0
 
 
@@ -165,15 +183,16 @@ def begin(gb: GB, seat: Seat) -> None:
 
 
 @typed
-def finish(gb: GB, job: Job, seat: Seat, with_registers: Any) -> None:
+def finish(gb: GB, worker: Worker, seat: Seat, with_registers: Any) -> None:
     """Everything that is wanted of a console into the arrays."""
+    job = worker.job[0]
     seat.state = DONE
     seat.cycles = i64(dots(gb) - START)
     seat.flags = flags_of(gb, seat.sent)
     if seat.render:
         if job.pictures == RGB:
             if gb.color.hardware:
-                colours_to_rgb(gb, seat.picture)
+                colours_to_rgb(gb, pointer(worker.line), seat.picture)
             else:
                 shades_to_rgb(gb, seat.picture)
         elif job.pictures == SHADES:
@@ -229,46 +248,43 @@ def shades_to_rgb(gb: GB, to: Ptr[u64]) -> None:
 
 
 @typed(outline=True)
-def colours_to_rgb(gb: GB, to: Ptr[u64]) -> None:
-    """Eight pixels at a time from BGR555. Five bits x become (x << 3) | (x >> 2)."""
-    first = gb.host.shown * COLOUR_WORDS
-    index: u16 = 0
+def colours_to_rgb(gb: GB, line: Ptr[u32], to: Ptr[u64]) -> None:
+    """Row by row from BGR555, over `line`, which has room for one: a pixel in each four bytes, then in three.
+
+    Everything goes by pointers, of which the compiler knows that they may lead to the same place.
+    """
+    words = pointer(gb.host.colours.words, gb.host.shown * COLOUR_WORDS)
     at: u16 = 0
-    while index < COLOUR_WORDS - 1:
-        low, low_blue = red_green_blue(gb.host.colours.words[first + index])
-        high, high_blue = red_green_blue(gb.host.colours.words[first + index + 1])
-        to[at] = u64(pixel(low, low_blue, 0) | pixel(low, low_blue, 16) << 24 | (low >> 32 & 0xFFFF) << 48)
-        to[at + 1] = u64(
-            (low_blue >> 32 & 0xFF) | pixel(low, low_blue, 48) << 8 | pixel(high, high_blue, 0) << 32
-            | (high >> 16 & 0xFF) << 56
-        )  # fmt: skip
-        to[at + 2] = u64(
-            (high >> 24 & 0xFF) | (high_blue >> 16 & 0xFF) << 8 | pixel(high, high_blue, 32) << 16
-            | pixel(high, high_blue, 48) << 40
-        )  # fmt: skip
-        index = u16(index + 2)
-        at = u16(at + 3)
+    while at < PICTURE_WORDS * 3:
+        widen(pointer_at(u64(address_of(words) + at * 16 // 3), u16), line)
+        pairs = pointer_at(address_of(line), u64)
+        index: u8 = 0
+        while index < WIDTH // 2:
+            one, two = squeezed(pairs[index]), squeezed(pairs[index + 1])
+            three, four = squeezed(pairs[index + 2]), squeezed(pairs[index + 3])
+            to[at] = u64(one | two << 48)
+            to[at + 1] = u64(two >> 16 | three << 32)
+            to[at + 2] = u64(three >> 32 | four << 16)
+            at = u16(at + 3)
+            index = u8(index + 4)
 
 
 @typed
-def red_green_blue(word: u64) -> tuple[u64, u64]:
-    """Four colours: red in the low and green in the high byte of each 16 bits, and blue in the low byte of others."""
-    red = word & 0x001F001F001F001F
-    green = word >> 5 & 0x001F001F001F001F
-    blue = word >> 10 & 0x001F001F001F001F
-    return u64(wide(red) | wide(green) << 8), wide(blue)
+def widen(colours: Ptr[u16], line: Ptr[u32]) -> None:
+    """A row: five bits x become (x << 3) | (x >> 2), red in the lowest byte."""
+    index: u16 = 0
+    while index < WIDTH:
+        colour = colours[index]
+        red = (colour << 3 & 0xF8) | (colour >> 2 & 0x07)
+        green = (colour << 6 & 0xF800) | (colour << 1 & 0x0700)
+        line[index] = red | green | (colour << 9 & 0xF80000) | (colour << 4 & 0x070000)
+        index = u16(index + 1)
 
 
 @typed
-def wide(fives: u64) -> u64:
-    """Five bits in each 16 as eight."""
-    return u64(u64(fives << 3) | (fives >> 2 & 0x0007000700070007))
-
-
-@typed
-def pixel(red_green: u64, blue: u64, shift: u8) -> u64:
-    """One of the four as 24 bits."""
-    return u64((red_green >> (shift & 63) & 0xFFFF) | (blue >> (shift & 63) & 0xFF) << 16)
+def squeezed(pair: u64) -> u64:
+    """Two pixels of four bytes as six bytes."""
+    return (pair & 0xFFFFFF) | (pair >> 8 & 0xFFFFFF000000)
 
 
 # ------------------------------------------------------------------------------------------------ memory
