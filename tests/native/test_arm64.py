@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 import re
 import shutil
@@ -309,6 +310,26 @@ def test_it_runs_on_an_arm64_host() -> None:
     a.epilogue()
     code = a.load()
     assert ctypes.CFUNCTYPE(ctypes.c_long, ctypes.c_long)(code.address)(37) == 42
+
+
+@assembles
+@pytest.mark.skipif(platform.machine() != "aarch64", reason="needs an arm64 host")
+def test_a_forked_child_on_an_arm64_host_has_code_of_its_own() -> None:
+    def returns(number: int) -> Any:
+        a = Arm64Assembler()
+        a.mov(x0, number)
+        a.ret()
+        return a.load()
+
+    def call(code: Any) -> int:
+        return int(ctypes.CFUNCTYPE(ctypes.c_int)(code.address)())
+
+    kept = returns(5)
+    child = os.fork()
+    if child == 0:
+        os._exit(call(kept) + call(returns(7)))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 12
+    assert call(returns(9)) == 9 and call(kept) == 5
 
 
 # ----------------------------------------------------------------------------------------------------------------- qemu
