@@ -198,7 +198,7 @@ class Compilation:
             [sys.executable, "-c", start.format(__name__)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        self.stop = weakref.finalize(self, _stop, self.process)
+        self.stop = weakref.finalize(self, _stop, self.process, self.owner)
         assert self.process.stdin is not None
         with contextlib.suppress(OSError):
             pickle.dump(sys.path, self.process.stdin)
@@ -231,14 +231,15 @@ class Compilation:
         return found
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End the process; it has nothing to save."""
+def _stop(process: subprocess.Popen[bytes], owner: int) -> None:
+    """End the process; it has nothing to save. A fork's child leaves it to its parent."""
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
             with contextlib.suppress(OSError):
                 pipe.close()
-    process.kill()
-    process.wait()
+    if os.getpid() == owner:
+        process.kill()
+        process.wait()
 
 
 def serve() -> None:
