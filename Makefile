@@ -1,7 +1,7 @@
 # Needs the environment that the README's first command makes.
 PYTHON = .venv/bin/python
 
-.PHONY: test lint ci soak clean
+.PHONY: test lint ci soak reference clean
 
 test: .venv
 	$(PYTHON) -m pytest -n 2
@@ -13,6 +13,10 @@ lint: .venv
 # Machine code and Python calling each other for ten minutes, under everything that may go wrong.
 soak: .venv
 	$(PYTHON) -m tests.soak
+
+# docs/reference.md, from the docstrings; a test fails where it is not up to date.
+reference: .venv
+	$(PYTHON) docs/make_reference.py
 
 ci:
 	.ci/run

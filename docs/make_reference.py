@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 PAGE = Path(__file__).with_name("reference.md")
+sys.path.insert(0, str(PAGE.parents[1]))  # this repository's package, whatever is installed
 
 HEAD = """# Reference
 
