@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from tracklayer import GameBoy, Link, LinkError
+from tracklayer import GameBoy, Link, LinkError, StateError
 from tracklayer.api.engines import ENGINES
 
 from .images import cartridge, signed
@@ -169,3 +169,98 @@ def test_an_exception_of_one_comes_out_and_both_go_on(engine: str) -> None:
         link.tick()
     link.tick(10)
     assert bytes(one.memory[0xD000:0xD008]) == SENT_B[:8]
+
+
+def noise(source: Random, color: bool) -> bytes:
+    """Uses the port at random: as either end, with interrupts, changes of mind, and DIV cleared in between."""
+    code = bytearray(bytes.fromhex("31fedf 3e08 e0ff fb"))
+    while len(code) < 0x900:
+        match source.randrange(8):
+            case 0 | 1:
+                control = source.choice((0x80, 0x80, 0x81, 0x81, 0x83 if color else 0x81, 0x01, 0x00))
+                code += bytes((0x3E, control, 0xE0, 0x02))
+            case 2:
+                code += bytes((0x3E, source.randrange(256), 0xE0, 0x01))
+            case 3:
+                code += bytes.fromhex("f001 80 47 f002 a8 4f")  # into B and C
+            case 4:
+                code += bytes((0x16, source.randrange(1, 60), 0x15, 0x20, 0xFD))  # a while
+            case 5:
+                code += b"\xe0\x04" if source.random() < 0.3 else b"\xc5\xc1"
+            case 6:
+                code += bytes((0x16, source.choice((100, 250)), 0x15, 0x20, 0xFD)) * 3
+            case _:
+                code += bytes.fromhex("f002cb7f2803") + bytes((0x3E, 0x80, 0x47))
+    code += bytes((0xC3, 0x50, 0x01))
+    image = bytearray(cartridge(bytes(code)))
+    image[0x58:0x60] = bytes.fromhex("f5 f001 82 57 f1 d9")[:8].ljust(8, b"\0")  # D += SB
+    image[0x143] = 0x80 if color else 0
+    return signed(image)
+
+
+def run_in_pieces(consoles: list[GameBoy], until: int, source: Random) -> None:
+    """Ask one or the other to run, for random times."""
+    left = [until, until]
+    while any(left):
+        which = source.randrange(2)
+        cycles = min(left[which], source.choice((1, 4, 50, 700, 9_000, 60_000)))
+        consoles[which].run(cycles=cycles, render=False)
+        left[which] -= cycles
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("models", [("dmg", "dmg"), ("cgb", "dmg"), ("cgb", "cgb")])
+def test_whatever_two_programs_do_they_do_it_in_any_pattern_and_on_any_engine(models: list[str], seed: int) -> None:
+    random = Random(seed)
+    roms = [noise(random, model == "cgb") for model in models]
+    found = []
+    for engines in (("interpreter", "interpreter"), ("translated", "interpreter"), ("translated", "translated")):
+        settings = zip(roms, engines, models, strict=True)
+        consoles = [GameBoy(rom, engine=engine, model=model) for rom, engine, model in settings]
+        link = Link(*consoles)
+        if engines != ("interpreter", "interpreter"):
+            run_in_pieces(consoles, 600_000, Random(f"{seed} {engines}"))
+            link.run(cycles=100_000)
+        else:
+            link.run(cycles=700_000)
+        found.append([(gb.cycles, repr(gb.registers), bytes(gb.memory[0xFF01:0xFF03])) for gb in consoles])
+    assert found[1:] == found[:1] * 2
+
+
+def outcome(consoles: tuple[GameBoy, GameBoy]) -> list[tuple[int, str, bytes]]:
+    return [(gb.cycles, repr(gb.registers), bytes(gb.memory[0xC000:0xE000])) for gb in consoles]
+
+
+def test_a_state_of_a_pair_comes_back_in_the_middle_of_a_byte(engine: str) -> None:
+    one, other = pair(engine), pair("interpreter")
+    with Link(*one) as link, Link(*other) as twin:
+        link.run(cycles=2_000)
+        state, snapshot = link.save_state(), link.snapshot()
+        link.run(cycles=50_000)
+        later = outcome(one)
+        twin.load_state(state)
+        assert twin.save_state() == state
+        link.restore(snapshot)
+        assert link.save_state() == state
+        for again in (link, twin):
+            again.run(cycles=50_000)
+        assert outcome(one) == outcome(other) == later
+
+
+def test_wrong_states_of_pairs_are_refused_and_change_nothing() -> None:
+    consoles = pair("interpreter")
+    with Link(*consoles) as link:
+        link.run(cycles=2_000)
+        before = link.save_state()
+        with pytest.raises(StateError, match="not of a pair"):
+            link.load_state(consoles[0].save_state())
+        with pytest.raises(StateError, match="not of one console"):
+            consoles[0].load_state(before)
+        with Link(*pair("interpreter")[::-1]) as swapped:
+            wrong = [swapped.save_state(), before[:-1], before[:-40] + bytes(40)]
+        for state in wrong:
+            with pytest.raises(StateError):
+                link.load_state(state)
+        assert link.save_state() == before
+    with pytest.raises(LinkError, match="pulled out"):
+        link.save_state()

@@ -312,6 +312,9 @@ class GameBoy(Hooked, Plugs):
         if self._super:
             self._await_transfer()
         outcome = self._run(limit)
+        while outcome & STOPPED == STOP_ROOM:
+            self._engine.make_room(self._gb)
+            outcome = self._run(limit)  # what is due by now is not done yet
         if outcome & SOMETHING:
             if outcome & SENT:
                 self._sent += build.take_sent(self._gb)
@@ -319,8 +322,6 @@ class GameBoy(Hooked, Plugs):
                 error = take_error(self._gb.host.ports)
                 if error is not None:
                     raise error
-            if outcome & STOPPED == STOP_ROOM:
-                self._engine.make_room(self._gb)
             if self._super:
                 self._serve_program(outcome & STOPPED)
         return outcome >> 8
@@ -560,6 +561,8 @@ class GameBoy(Hooked, Plugs):
         self._gb.host.passed_time = NEVER
         if self._battery is not None:
             self._battery.forget_time()
+        if self._link is not None:
+            self._link.moved(self)
 
     def save_state(self, file: str | os.PathLike[str] | IO[bytes] | None = None) -> bytes:
         """All of the guest's state, in a form that later versions read too.
@@ -613,14 +616,17 @@ class GameBoy(Hooked, Plugs):
 
         Errors: StateError where the snapshot is of another cartridge or model, BusyError in a hook.
         """
-        if snapshot.cartridge is not self._cartridge or snapshot.model != self._model:
-            raise StateError("the snapshot is of a console with another cartridge, or of another model")
+        self._check_snapshot(snapshot)
         self._enter()
         try:
             self._put(snapshot.state)
             build.set_pictures(self._gb, snapshot.pictures)
         finally:
             self._leave()
+
+    def _check_snapshot(self, snapshot: Snapshot) -> None:
+        if snapshot.cartridge is not self._cartridge or snapshot.model != self._model:
+            raise StateError("the snapshot is of a console with another cartridge, or of another model")
 
     def clone(self) -> GameBoy:
         """Another console with the same cartridge in the same state.

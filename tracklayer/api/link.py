@@ -1,62 +1,152 @@
 """Two consoles side by side: the link cable, and infrared light.
 
-For:       `Link(a, b)`: running both so that each bit, and each flash, reaches the other when it should.
-Not for:   the serial port itself (machine/gb/serial.py); devices that are no consoles (plugs.py).
-Invariant: neither console is further ahead of the other than it takes a bit that the other may begin to send to get
-           there, or an instruction more. A transfer's clock ticks are planned for the console that receives them, so
-           that its port is right to the T-cycle; the sender waits at each tick for the bit that comes back.
+For:       `Link(first, second)`: running both so that each bit, and each flash, reaches the other when it should;
+           states of the pair.
+Not for:   the serial port itself (machine/gb/serial.py); devices that are no consoles (plugs.py, printer.py).
+Invariant: a console executes exactly the instructions that begin before a tick of the other's clock, and is then told
+           of that tick; the other waits at its tick until then. So both do the same however far they are run at a time.
 Source:    Pan Docs, "Serial Data Transfer (Link Cable)", "Infrared Communication".
+
+Who may run, and how far: a console that does not wait for the other's clock runs until it writes SB or SC, or its own
+clock ticks: nothing that the other does reaches it before. One that waits runs as far as no tick can have come yet. The
+one that is behind goes first, so that a tick meets SB as it was, or one write later (`serial.last_sb`). While light is
+in use they take turns, instruction by instruction.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from tracklayer.machine.common.clock import NEVER
-from tracklayer.machine.gb import serial, speed
+from tracklayer.machine.common.clock import STOP_LIMIT
+from tracklayer.machine.gb import serial
+from tracklayer.machine.gb.speed import dots_at, time_of
 
-from .errors import BusyError, LinkError
+from . import container, saving
+from .errors import LinkError, StateError
+from .files import write_atomically
+from .rewind import Snapshot
 
 if TYPE_CHECKING:
     from .gameboy import GameBoy
 
-AHEAD, AHEAD_HURRIED = 224, 4
-"""How many dots a console may be ahead. The half of a bit that every transfer begins with takes 256, less an
-instruction; with the fast clock of a Color 8 T-cycles. The first bit of the first fast transfer may come late."""
-BITS = 8
+SOON, LATER = 12, 260
+"""T-cycles from an instruction's begin before which no first tick of a transfer comes: the write to SC is at least 4
+in, and the tick more than half a bit behind that. SOON with the fast clock, which only programs for the Color have."""
 INFRARED = (0xFE, 0xFF)
 """Types of cartridges with a diode of their own: HuC-3, HuC1."""
 
 
+class PairSnapshot(NamedTuple):
+    """Both consoles at a moment, for `Link.restore` in this process."""
+
+    consoles: tuple[Snapshot, Snapshot]
+    times: Times
+
+
+Times = tuple[tuple[int, int], tuple[int, int]]
+"""For each console: the time on the cable, and how far it was asked to run."""
+
+
 class End:
-    """One console of a link."""
+    """One console of a link. Times are dots since the cable was plugged in."""
 
     def __init__(self, console: GameBoy) -> None:
         self.console = console
         self.gb: Any = console._here()
-        self.start = int(self.gb.dots())
-        """The dot at which the cable was plugged in."""
-        self.asked = self.start
-        """How far somebody wanted it to run."""
-        self.transfer = -1
-        """When the transfer that it clocks was begun; -1: it clocks none."""
-        self.taken = 0
-        """Ticks of that transfer that the other console has had."""
-        self.answers: list[int] = []
-        """Bits that came back for ticks which this console has not shifted yet."""
-        self.time = 0
-        """Dots since the cable was plugged in."""
         self.shines = bool(self.gb.color.functions) or console._cartridge.header[0x147] in INFRARED
+        self.lit = self.was_lit = self.changed = 0
+        self.stand_at(0, 0)
+
+    def stand_at(self, time: int, asked: int) -> None:
+        """It is that time here, and it was asked to run to another."""
+        self.start = int(self.gb.dots()) - time
+        self.asked = self.start + asked
+        self.stood = time
 
     @property
-    def hurried(self) -> bool:
-        """Whether what it does may reach the other console at once: the fast clock was chosen, or light is in use."""
-        return bool(self.gb.serial.sc & serial.FAST or (self.shines and self.gb.color.light.control))
+    def times(self) -> tuple[int, int]:
+        """The time here, and how far it was asked to run."""
+        return self.time, self.asked - self.start
 
     @property
-    def clocks(self) -> bool:
-        """Whether a transfer runs by its clock."""
-        return bool(self.gb.serial.sc & serial.SENDING == serial.SENDING)
+    def time(self) -> int:
+        return int(self.gb.dots()) - self.start
+
+    @property
+    def waits(self) -> bool:
+        """Whether a transfer is to be clocked from the other end."""
+        return bool(self.gb.serial.sc & serial.SENDING == serial.REQUESTED)
+
+    @property
+    def owed(self) -> bool:
+        """Whether the own clock has ticked and waits for the other end's bit."""
+        return bool(self.gb.serial.owed)
+
+    @property
+    def tick(self) -> int:
+        """The time of the first tick that waits."""
+        gb, port = self.gb, self.gb.serial
+        first = max(0, serial.halves(gb, port.synced) - port.half - 2 * (port.owed - 1))
+        return self._time_of(gb.timer.origin + (first << serial.half_bits(gb)))
+
+    def _time_of(self, clock: int) -> int:
+        return int(dots_at(self.gb, clock)) - self.start
+
+    def sb_at(self, time: int) -> int:
+        """SB as it was at a time since the write before the last one."""
+        port = self.gb.serial
+        return int(port.last_sb if self._time_of(port.written_at) > time else port.sb)
+
+    def line_at(self, time: int) -> int:
+        """The bit that the other end reads. UNVERIFIED: that one that waits for no clock sends ones."""
+        ready = self.waits and self._time_of(self.gb.serial.requested_at) <= time
+        return self.sb_at(time) >> 7 if ready else 1
+
+    def feel_tick(self, time: int, bit: int) -> None:
+        """The other end's clock ticked, with its bit."""
+        gb, port = self.gb, self.gb.serial
+        serial.catch_up(gb)
+        port.incoming, port.edges = bit << 7 | 0x7F, 1
+        port.edge_at = min(time_of(gb, max(time + self.start, gb.speed.dots)), gb.clock.now())
+        serial.catch_up(gb)
+        serial.reschedule(gb)
+
+    def take_bit(self, bit: int) -> None:
+        """The bit that the own clock waited for."""
+        gb, port = self.gb, self.gb.serial
+        port.incoming, port.granted = bit << 7 | 0x7F, 1
+        serial.catch_up(gb)
+        serial.reschedule(gb)
+
+    def plug(self, link: Link | None) -> None:
+        """Put the cable in, or pull it out: then ones come in, and no light."""
+        gb, port = self.gb, self.gb.serial
+        serial.catch_up(gb)
+        gb.host.linked = link is not None
+        owed, port.owed, port.granted, port.edges, port.incoming = port.owed, 0, 0, 0, 0xFF
+        serial.shift_bits(gb, min(owed, 8))
+        serial.reschedule(gb)
+        if link is None:
+            gb.color.light.seen = gb.mapper.infrared.seen = 0
+        self.console._link = link
+
+    @property
+    def uses_light(self) -> bool:
+        return bool(self.gb.color.light.control or self.lit)
+
+    def look_at_light(self) -> None:
+        """Note whether the own diode shines, and since when."""
+        lit = self.gb.color.light.control & 1 | self.gb.mapper.infrared.lit
+        if lit != self.lit:
+            self.was_lit, self.lit, self.changed = self.lit, lit, self.time
+
+    def see(self, other: End) -> None:
+        """Have the other's light fall on the own sensor, as it was when it is now here."""
+        lit = other.lit if self.time >= other.changed else other.was_lit
+        self.gb.color.light.seen = self.gb.mapper.infrared.seen = lit
 
 
 class Link:
@@ -81,10 +171,7 @@ class Link:
         self._ends = (End(first), End(second))
         self._shines = any(end.shines for end in self._ends)
         for end in self._ends:
-            end.gb.host.linked = 1
-            serial.catch_up(end.gb)
-            serial.reschedule(end.gb)
-            end.console._link = self
+            end.plug(self)
         self._shine()
 
     # ------------------------------------------------------------------ for users
@@ -104,14 +191,7 @@ class Link:
         """Pull the cable out. A transfer that runs goes on with ones coming in. Again: nothing."""
         for end in self._ends:
             if end.console._link is self:
-                end.console._link = None
-                end.gb.host.linked = 0
-                end.gb.serial.edges = 0
-                end.gb.serial.edge_at = NEVER
-                end.gb.serial.incoming = 0xFF
-                end.gb.color.light.seen = end.gb.mapper.infrared.seen = 0
-                serial.catch_up(end.gb)
-                serial.reschedule(end.gb)
+                end.plug(None)
 
     def __enter__(self) -> Link:
         return self
@@ -119,17 +199,81 @@ class Link:
     def __exit__(self, *exception: object) -> None:
         self.unplug()
 
+    # ------------------------------------------------------------------ states
+
+    def snapshot(self) -> PairSnapshot:
+        """Both consoles and what is on the cable, for `restore` in this process."""
+        self._check()
+        first, second = self._ends
+        return PairSnapshot((first.console.snapshot(), second.console.snapshot()), (first.times, second.times))
+
+    def restore(self, snapshot: PairSnapshot) -> None:
+        """Bring both to where a snapshot was taken. Errors: StateError where it is of other cartridges or models."""
+        self._check()
+        for end, one in zip(self._ends, snapshot.consoles, strict=True):
+            end.console._check_snapshot(one)
+        with self._standing(snapshot.times):
+            for end, one in zip(self._ends, snapshot.consoles, strict=True):
+                end.console.restore(one)
+
+    def save_state(self, file: str | os.PathLike[str] | IO[bytes] | None = None) -> bytes:
+        """The state of the pair, in a form that later versions read too. `file` as for a console's `save_state`."""
+        self._check()
+        first, second = self._ends
+        description = {"kind": "pair", "system": "gb", "times": [*first.times, *second.times]}
+        parts = {"first": first.console.save_state(), "second": second.console.save_state()}
+        data = container.pack(description, parts)
+        if isinstance(file, str | os.PathLike):
+            write_atomically(file, data)
+        elif file is not None:
+            file.write(data)
+        return data
+
+    def load_state(self, data: bytes) -> None:
+        """Bring back a state of a pair. Errors: StateError where it is damaged or of others; both are as they were."""
+        self._check()
+        contents = container.unpack(data)
+        told = contents.description
+        if told.get("kind") != "pair":
+            raise StateError(f"this is the state of a {told.get('kind')}, not of a pair")
+        times = told.get("times")
+        if not (isinstance(times, list) and len(times) == 4 and all(type(time) is int for time in times)):
+            raise StateError("the state does not say how far its consoles were")
+        parts = [contents.sections.get(name, b"") for name in ("first", "second")]
+        for end, part in zip(self._ends, parts, strict=True):
+            saving.load_state(end.gb, end.console._model, part)
+        with self._standing(((times[0], times[1]), (times[2], times[3]))):
+            for end, part in zip(self._ends, parts, strict=True):
+                end.console.load_state(part)
+
+    @contextlib.contextmanager
+    def _standing(self, times: Times) -> Iterator[None]:
+        """What both are brought to is at these times on the cable."""
+        yield
+        for end, (time, asked) in zip(self._ends, times, strict=True):
+            end.lit = end.was_lit = end.gb.color.light.control & 1 | end.gb.mapper.infrared.lit
+            end.changed = time
+            end.stand_at(time, asked)
+
+    def _check(self) -> None:
+        if any(end.console._link is not self for end in self._ends):
+            raise LinkError("the cable was pulled out")
+
     # ------------------------------------------------------------------ for the consoles
 
     def asked(self, console: GameBoy) -> int:
         """How far a console was asked to run, in dots."""
         return self._end(console).asked
 
+    def moved(self, console: GameBoy) -> None:
+        """A console was brought to another state: its time on the cable goes on."""
+        end = self._end(console)
+        end.stand_at(end.stood, end.stood)
+
     def advance(self, console: GameBoy, limit: int, render: bool) -> None:
         """Run both until `console` has reached dot `limit`."""
         mine = self._end(console)
         mine.asked = max(mine.asked, limit)
-        target = limit - mine.start
         entered = []
         try:
             for end in self._ends:
@@ -137,91 +281,61 @@ class Link:
                 entered.append(end)
                 end.gb.host.render = render
                 end.gb.host.watch_breakpoint = 0
-                end.time = int(end.gb.dots()) - end.start
-            while min(end.time for end in self._ends) < target:
-                self._step(target)
+            while self._step(limit - mine.start):
+                pass
+            for end in self._ends:
+                end.gb.clock.stop = STOP_LIMIT
         finally:
             for end in entered:
+                end.stood = end.time
                 end.console._leave()
 
     def _end(self, console: GameBoy) -> End:
         return self._ends[0] if self._ends[0].console is console else self._ends[1]
 
-    def _step(self, target: int) -> None:
-        """Run the console that is behind, for a little."""
-        one, two = self._ends
-        behind, ahead = (one, two) if one.time <= two.time else (two, one)
-        if behind.gb.serial.owed:
-            # It waits for a bit, and the other one is past that time: the tick was planned too late to be seen.
-            self._plan(behind, ahead)
-            self._answer(behind)
-            if behind.gb.serial.owed:
-                raise BusyError("the link is in disorder: a bit is missing")
-        self._plan(ahead, behind)
-        lead = AHEAD_HURRIED if one.hurried or two.hurried else AHEAD
-        self._run(behind, ahead, min(target, ahead.time + lead))
-        self._plan(behind, ahead)
-        self._answer(one)
-        self._answer(two)
-        if self._shines:
-            self._shine()
-
-    def _run(self, end: End, other: End, limit: int) -> None:
-        """Run one console to a time, or until it wants to be looked at, and keep the bits that it answered with."""
-        port = end.gb.serial
-        before, out, waits, bits = port.edges, port.sb, port.sc & serial.SENDING == serial.REQUESTED, port.bits_left
-        end.time = end.console._slice(end.start + max(limit, end.time + 1)) - end.start
-        self._keep(other, before - port.edges, out, bits if waits else 0)
-
-    def _keep(self, sender: End, ticks: int, out: int, bits: int) -> None:
-        """A receiver had some ticks: the bits that it sent back, of `out` as long as its own transfer had bits left.
-
-        UNVERIFIED: that one that waits for no clock sends ones.
-        """
-        for tick in range(ticks):
-            sender.answers.append(out >> (7 - tick & 7) & 1 if tick < bits else 1)
-        sender.taken += ticks
-
-    def _plan(self, sender: End, receiver: End) -> None:
-        """Tell a receiver when the sender's clock will tick, as far as that is known."""
-        port, gb = receiver.gb.serial, sender.gb
-        if not sender.clocks:
-            if sender.transfer >= 0:
-                sender.transfer = -1
-                port.edges, port.edge_at = 0, NEVER
-            return
-        if sender.transfer != gb.serial.requested_at:
-            sender.transfer = gb.serial.requested_at
-            sender.taken, sender.answers = BITS - gb.serial.bits_left, []
-        serial.catch_up(gb)
-        lead = sender.taken - (BITS - gb.serial.bits_left)
-        half = serial.half_bits(gb)
-        now = gb.clock.now()
-        first = serial.halves(gb, now) - gb.serial.half + 2 - 2 * gb.serial.owed + 2 * lead
-        tick = speed.dots_at(gb, gb.timer.origin + (first << half)) - sender.start + receiver.start
-        port.edges = gb.serial.bits_left - lead
-        port.edge_at = max(speed.time_of(receiver.gb, max(tick, receiver.gb.speed.dots)), 0)
-        port.edge_period = (2 << half >> gb.speed.double) << receiver.gb.speed.double
-        port.incoming = gb.serial.sb << lead & 0xFF
-        if port.edges == 0:
-            port.edge_at = NEVER
-        before, out = port.edges, port.sb
-        bits = port.bits_left if port.sc & serial.SENDING == serial.REQUESTED else 0
-        serial.catch_up(receiver.gb)
-        self._keep(sender, before - port.edges, out, bits)
-        serial.reschedule(receiver.gb)
-
-    def _answer(self, sender: End) -> None:
-        """Give the sender the bits that it waits for."""
-        port = sender.gb.serial
-        while port.owed and sender.answers:
-            port.incoming = port.incoming & 0x7F | sender.answers.pop(0) << 7
-            port.granted = 1
-            serial.catch_up(sender.gb)
-            serial.reschedule(sender.gb)
+    def _step(self, target: int) -> bool:
+        """Pass a bit, or run one of the two as far as it may. Returns False where both have reached their time."""
+        first, second = self._ends
+        if _pass_bit(first, second) or _pass_bit(second, first):
+            return True
+        behind, ahead = (first, second) if first.time <= second.time else (second, first)
+        light = self._shines and (first.uses_light or second.uses_light or ahead.changed > behind.time)
+        for one, other in ((behind, ahead), (ahead, behind)):
+            until = min(target, _limit(one, other, target), one.time + 1 if light else target)
+            if one.time < until:
+                one.console._slice(until + one.start)
+                if self._shines:
+                    self._shine()
+                return True
+        return False
 
     def _shine(self) -> None:
         """Each sees the other's light."""
-        for end, other in (self._ends, self._ends[::-1]):
-            lit = other.gb.color.light.control & 1 | other.gb.mapper.infrared.lit
-            end.gb.color.light.seen = end.gb.mapper.infrared.seen = lit
+        for end in self._ends:
+            end.look_at_light()
+        self._ends[0].see(self._ends[1])
+        self._ends[1].see(self._ends[0])
+
+
+def _pass_bit(sender: End, receiver: End) -> bool:
+    """If the sender's clock has ticked and the receiver has come so far: each gets the other's bit."""
+    if not sender.owed or receiver.time < sender.tick:
+        return False
+    time = sender.tick
+    out, back = sender.sb_at(time) >> 7, receiver.line_at(time)
+    receiver.feel_tick(time, out)
+    sender.take_bit(back)
+    return True
+
+
+def _limit(one: End, other: End, target: int) -> int:
+    """How far a console may run, as the other end stands."""
+    if one.owed:
+        return one.time
+    if other.owed:
+        return other.tick
+    if one.waits:
+        if other.gb.serial.sc & serial.SENDING == serial.SENDING:
+            return other.time
+        return other.time + (SOON >> other.gb.speed.double if other.gb.color.functions else LATER)
+    return target
