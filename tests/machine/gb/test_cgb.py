@@ -168,3 +168,16 @@ def test_a_clone_goes_on_in_the_same_way(engine: str) -> None:
     other.tick(2)
     assert console.state_bytes() == other.state_bytes()
     assert console.picture_hash() == other.picture_hash()
+
+
+@pytest.mark.parametrize(
+    ("model", "found"),
+    [("cgb-c", [0x11, 0x11, 0x22, 0x44]), ("cgb-d", [0x11, 0x33, 0x22, 0x44]), ("cgb-e", [0xAA, 0xAA, 0xCC, 0xFF])],
+)
+@pytest.mark.parametrize("engine", ENGINES)
+def test_behind_oam_there_is_ram_up_to_revision_d(engine: str, model: str, found: list[int]) -> None:
+    code = put(0x40, 0x00) + store(0xFEA8, 0x33) + store(0xFEF8, 0x44) + store(0xFEA0, 0x11) + store(0xFEC0, 0x22)
+    for index, address in enumerate((0xFEA0, 0xFEA8, 0xFEC0, 0xFEF8)):
+        code += bytes((0xFA, address & 0xFF, address >> 8, 0xEA, index, 0xC0))
+    console = ran(code, engine, model=model)
+    assert list(console.memory[0xC000:0xC004]) == found

@@ -38,6 +38,8 @@ class Color:
     light: Light
     odd: Array[u8] = array(4)
     """FF72 to FF75."""
+    behind: Array[u8] = array(96)
+    """What stands behind OAM, at FEA0, before revision E."""
     background_index: u8
     object_index: u8
     """BCPS and OCPS: a byte's index, and bit 7 steps it after each write."""

@@ -29,6 +29,8 @@ OAM_BYTES = 0xFE00
 OAM_END = 0xFEA0
 IO = 0xFF00
 HRAM = 0xFF80
+CPU_CGB_D, CPU_CGB_E = 3, 4
+"""Revisions, as model.py counts."""
 
 
 @typed(cold=True)
@@ -139,9 +141,9 @@ def bus_of(page: u8) -> u8:
 
 @typed
 def read_oam(gb: Machine, address: u16) -> u8:
-    """FE00-FEFF. Behind OAM a DMG reads 00. Source: Pan Docs, "FEA0-FEFF range".
+    """FE00-FEFF. Behind OAM a DMG reads 00, a Color from revision E on what is in the address.
 
-    UNVERIFIED: what is there on a Color before revision E, RAM of its own, reads as on revision E.
+    Source: Pan Docs, "FEA0-FEFF range".
     """
     ppu.catch_up(gb)
     if gb.dma.running or gb.ppu.locks & ppu.OAM_READ:
@@ -150,16 +152,34 @@ def read_oam(gb: Machine, address: u16) -> u8:
     index = address & 0xFF
     if index < 160:
         return gb.oam[index]
+    if 0 < gb.color.revision < CPU_CGB_E:
+        return gb.color.behind[place_behind(gb, index)]
     return u8((index >> 4) * 0x11) if gb.color.hardware else 0
 
 
 @typed
 def write_oam(gb: Machine, address: u16, value: u8) -> None:
-    """FE00-FEFF. Behind OAM there is nothing to write to."""
+    """FE00-FEFF. Behind OAM there is RAM on a Color before revision E, else nothing to write to."""
     oam_bug.step(gb)
     index = address & 0xFF
-    if index < 160 and not gb.dma.running and gb.ppu.locks & ppu.OAM_WRITE == 0:
-        gb.oam[index] = value
+    if not gb.dma.running and gb.ppu.locks & ppu.OAM_WRITE == 0:
+        if index < 160:
+            gb.oam[index] = value
+        elif 0 < gb.color.revision < CPU_CGB_E:
+            gb.color.behind[place_behind(gb, index)] = value
+
+
+@typed
+def place_behind(gb: Machine, index: u8) -> u8:
+    """Where an address behind OAM leads: up to CPU CGB C bits 4-3 do not count, on D FEC0-FEFF repeat 16 bytes.
+
+    Proof: gambatte oamdma/oamdma_src*_busypushFEA1_*, for FEA0 and FEA1 on CPU CGB C. UNVERIFIED: the rest of it.
+    """
+    if gb.color.revision < CPU_CGB_D:
+        at = (index & 0xE7) - 160
+    else:
+        at = index - 160 if index < 0xC0 else 0x20 + (index & 15)
+    return u8(min(max(at, 0), 95))
 
 
 @typed
