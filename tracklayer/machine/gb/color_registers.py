@@ -111,7 +111,7 @@ def read_palette(gb: Machine, index: u8, first: u8) -> u8:
     if gb.color.functions == 0:
         return 0xFF
     ppu.catch_up(gb)
-    if gb.ppu.locks & ppu.PALETTES:
+    if ppu.palettes_closed(gb):
         return 0xFF
     colour = gb.color.palettes[(index >> 1 & 31) + (first & 32)]
     return u8(colour >> 8) if index & 1 else u8(colour)
@@ -121,7 +121,7 @@ def read_palette(gb: Machine, index: u8, first: u8) -> u8:
 def write_palette(gb: Machine, index: u8, first: u8, value: u8) -> u8:
     """Write a byte of the palettes, except in mode 3. Returns the index afterwards: it steps in any case."""
     ppu.catch_up(gb)
-    if gb.ppu.locks & ppu.PALETTES == 0:
+    if not ppu.palettes_closed(gb):
         ppu.touch(gb, 0)
         at = (index >> 1 & 31) + (first & 32)
         colour = gb.color.palettes[at]

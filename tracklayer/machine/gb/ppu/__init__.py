@@ -13,6 +13,7 @@ The PPU is lazy: it does nothing until somebody looks (a register, VRAM or OAM i
 something is due that the CPU can feel by itself. Then `timing.catch_up` does what was due, in order.
 """
 
+from .access import palettes_closed
 from .registers import DOTS_BEFORE_ON, REGISTERS, power_on, write_lcdc
 from .state import (
     DOTS_PER_FRAME,
@@ -20,7 +21,6 @@ from .state import (
     LCD_ENABLE,
     OAM_READ,
     OAM_WRITE,
-    PALETTES,
     VRAM_READ,
     VRAM_WRITE,
     Machine,
@@ -29,7 +29,7 @@ from .state import (
 from .timing import catch_up, drawn, frame_due, next_hblank_look, reschedule, speed_changed, stat_due, touch
 
 __all__ = [
-    "DOTS_BEFORE_ON", "DOTS_PER_FRAME", "DOTS_PER_LINE", "LCD_ENABLE", "OAM_READ", "OAM_WRITE", "PALETTES", "REGISTERS",
-    "VRAM_READ", "VRAM_WRITE", "Machine", "Ppu", "catch_up", "drawn", "frame_due", "next_hblank_look", "power_on",
-    "reschedule", "speed_changed", "stat_due", "touch", "write_lcdc",
+    "DOTS_BEFORE_ON", "DOTS_PER_FRAME", "DOTS_PER_LINE", "LCD_ENABLE", "OAM_READ", "OAM_WRITE", "REGISTERS",
+    "VRAM_READ", "VRAM_WRITE", "Machine", "Ppu", "catch_up", "drawn", "frame_due", "next_hblank_look",
+    "palettes_closed", "power_on", "reschedule", "speed_changed", "stat_due", "touch", "write_lcdc",
 ]  # fmt: skip

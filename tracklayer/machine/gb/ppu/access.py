@@ -19,15 +19,19 @@ At double speed accesses come earlier in a dot than the signals of interrupts do
 
 from __future__ import annotations
 
-from tracklayer.lang import typed, u8, u16
+from tracklayer.lang import typed, u8, u16, u64
 
-from .state import DRAWING, HBLANK, HEIGHT, OAM_READ, OAM_WRITE, VRAM_READ, VRAM_WRITE, Machine
+from .. import speed
+from .state import DRAWING, HBLANK, HEIGHT, LCD_ENABLE, OAM_READ, OAM_WRITE, PALETTES, VRAM_READ, VRAM_WRITE, Machine
 
 CGB_E = 4
 """Revision of a chip; `Color.revision`."""
 
 OAM = OAM_READ | OAM_WRITE
 VRAM = VRAM_READ | VRAM_WRITE
+
+PALETTE_DOTS = 4
+"""Palettes stay closed so much longer than memory. Proof: gambatte cgbpal_m3/cgbpal_m3end_*."""
 
 
 @typed
@@ -76,3 +80,14 @@ def ly_zero_dot(gb: Machine) -> u16:
     if gb.color.hardware == 0:
         return 2
     return 6 if gb.color.revision >= CGB_E else 4 + gb.speed.double
+
+
+@typed
+def palettes_closed(gb: Machine) -> bool:
+    """Whether the CPU is kept from the palettes, for longer than from memory. The PPU must be right as of now."""
+    if gb.ppu.locks & PALETTES:
+        return True
+    if gb.ppu.lcdc & LCD_ENABLE == 0 or gb.ppu.line >= HEIGHT or gb.ppu.mode != HBLANK:
+        return False
+    since = u64(speed.dots(gb) - gb.ppu.line_start)
+    return gb.ppu.mode3_end <= since < gb.ppu.mode3_end + PALETTE_DOTS - gb.speed.double
