@@ -100,7 +100,8 @@ class Calls(Crossings):
             if len(node.args) != 1 or node.keywords:
                 raise Refusal(f"{type_name(callee.value)} takes one number")
             bits = 32 if isinstance(callee.value, FloatType) and callee.value.bits == 32 else 64
-            return [(state, floats.rounded(self.arith, state.block, self.value(node.args[0], state), bits))]
+            number = self.value(node.args[0], state)  # which may go on in another block
+            return [(state, floats.rounded(self.arith, state.block, number, bits))]
         arguments: list[Value] = []
         for argument_node in node.args:
             if isinstance(argument_node, ast.Starred):
