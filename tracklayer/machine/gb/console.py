@@ -354,15 +354,17 @@ class GB:
             self.clock.cancel(events.DMA)
             self.clock.retarget()
         ahead = self.clock.left + HALT_LATENCY[self.color.hardware]
+        copying: u8 = 0
         if self.cpu.halted == FRESHLY_HALTED:
             # HALT looks first after two M-cycles. Proof: gambatte halt/late_m0irq_halt_m0stat_scx3_2b.
             self.cpu.halted = HALTED
+            copying = 4  # OAM DMA stops with the CPU's clock, an M-cycle later
             ahead = max(ahead, 8)
         if ahead > 0:
             passing = (ahead + 3) & ~3
             self.clock.left -= passing
             if self.dma.blocking:
-                dma.hold(self, u64(passing))
+                dma.hold(self, u64(passing - copying))
         if self.cpu.stopped != 0 and joypad.lines(self) != 15:
             self.cpu.stopped = 0
             divider.clear(self)
