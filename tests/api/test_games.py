@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
-from tests import moments
+from tests import long_play, moments
 from tests.games import FRAMES, Game, games, missing
 from tests.make_hashes import HASHES, frame_hashes
 
@@ -42,3 +43,8 @@ def test_hashes_are_kept_of_every_game() -> None:
 
 def test_saved_restored_and_cloned_at_any_moment_it_goes_on_alike_on_every_engine(game: Game) -> None:
     assert list(moments.check(game, 4, 1)) == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the system does not tell how much memory is used")
+def test_memory_is_flat_while_it_is_played(game: Game) -> None:
+    assert long_play.growth(game, long_play.FRAMES_PER_MINUTE // 2, 1)[1] < 1 << 20
