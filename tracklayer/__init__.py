@@ -19,6 +19,8 @@ if TYPE_CHECKING:
         Link,
         LinkError,
         ModelError,
+        Print,
+        Printer,
         Region,
         RegisterError,
         Rewind,
@@ -35,9 +37,9 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
-    "Access", "Batch", "BusyError", "CompileError", "EngineError", "GameBoy", "Hook", "Link", "LinkError", "ModelError",
-    "Region", "RegisterError", "Rewind", "RomError", "SaveError", "Snapshot", "StateError", "Symbol", "SymbolError",
-    "Symbols", "TracklayerError", "function", "original",
+    "Access", "Batch", "BusyError", "CompileError", "EngineError", "GameBoy", "Hook", "Link", "LinkError",
+    "ModelError", "Print", "Printer", "Region", "RegisterError", "Rewind", "RomError", "SaveError", "Snapshot",
+    "StateError", "Symbol", "SymbolError", "Symbols", "TracklayerError", "function", "original",
 ]  # fmt: skip
 
 __version__ = "0.1.0"

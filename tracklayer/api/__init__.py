@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from .gameboy import BUTTONS, CYCLES_PER_FRAME, CYCLES_PER_SECOND, GameBoy
     from .hooks import Access, Hook, Region
     from .link import Link
+    from .printer import Print, Printer
     from .rewind import Rewind, Snapshot
     from .symbols import Symbol, Symbols
 
@@ -57,6 +58,7 @@ _HOMES = {
     "gameboy": ("BUTTONS", "CYCLES_PER_FRAME", "CYCLES_PER_SECOND", "GameBoy"),
     "hooks": ("Access", "Hook", "Region"),
     "link": ("Link",),
+    "printer": ("Print", "Printer"),
     "rewind": ("Rewind", "Snapshot"),
     "symbols": ("Symbol", "Symbols"),
 }  # fmt: skip
@@ -64,9 +66,9 @@ _WHERE = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "BUTTONS", "CYCLES_PER_FRAME", "CYCLES_PER_SECOND", "Access", "Batch", "BusyError", "CompileError", "EngineError",
-    "GameBoy", "Hook", "Link", "LinkError", "ModelError", "Region", "RegisterError", "Rewind", "RomError", "SaveError",
-    "Snapshot",
-    "StateError", "Symbol", "SymbolError", "Symbols", "TracklayerError", "function", "original",
+    "GameBoy", "Hook", "Link", "LinkError", "ModelError", "Print", "Printer", "Region", "RegisterError", "Rewind",
+    "RomError", "SaveError", "Snapshot", "StateError", "Symbol", "SymbolError", "Symbols", "TracklayerError",
+    "function", "original",
 ]  # fmt: skip
 
 
