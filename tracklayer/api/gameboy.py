@@ -564,16 +564,21 @@ class GameBoy(Hooked, Plugs):
         if self._link is not None:
             self._link.moved(self)
 
-    def save_state(self, file: str | os.PathLike[str] | IO[bytes] | None = None) -> bytes:
+    def save_state(self, file: str | os.PathLike[str] | IO[bytes] | None = None, *, bess: bool = False) -> bytes:
         """All of the guest's state, in a form that later versions read too.
 
         file: where to write it as well: a path (the file is replaced in one go) or an open binary file.
+        bess: also in the form that other emulators read (BESS), as nearly as that holds it; some 50 KB more.
         The same program at the same time gives the same bytes on every engine.
         Errors: OSError.
         """
         from .saving import save_state
 
         data = save_state(self._here(), self._model)
+        if bess:
+            from .bess import append
+
+            data = append(data, self._here(), self._model)
         if file is not None:
             if isinstance(file, str | os.PathLike):
                 write_atomically(file, data)
@@ -584,6 +589,7 @@ class GameBoy(Hooked, Plugs):
     def load_state(self, source: bytes | bytearray | memoryview | str | os.PathLike[str] | IO[bytes]) -> None:
         """Bring back a state: the bytes that `save_state` gave, a path, an open binary file.
 
+        Those of other emulators are read where they hold BESS; what that leaves out is as in a new console.
         Hooks, regions, `serial`, and what is plugged in stay as they are.
         Errors: StateError where it is damaged or of another cartridge or model: the console is as it was then;
                 OSError; BusyError in a hook.

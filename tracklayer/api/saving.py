@@ -15,7 +15,8 @@ from tracklayer.machine.gb.boot import START
 from tracklayer.machine.gb.console import GB
 from tracklayer.machine.gb.model import MODELS
 
-from .container import Contents, Entry, layout_section, pack, state_entries, take_over, unpack
+from . import bess
+from .container import Contents, Entry, is_container, layout_section, pack, state_entries, take_over, unpack
 from .errors import StateError
 
 FIELDS = size_of(GB) - build.HOST_SIZE
@@ -85,7 +86,12 @@ def _offset(path: str) -> int:
 
 
 def load_state(gb: Any, model: str, data: bytes) -> Loaded:
-    """The state that a container holds for this console. Errors: StateError; nothing is changed."""
+    """The state that a container, or another emulator's BESS, holds for this console.
+
+    Errors: StateError; nothing is changed.
+    """
+    if not is_container(data) and bess.is_bess(data):
+        return Loaded(bess.read(gb, model, data), None)
     contents = unpack(data)
     check_owner(gb, model, contents)
     cartridge = gb.__dict__["cartridge"]
