@@ -373,3 +373,14 @@ def test_a_state_says_whose_it_is() -> None:
     told = container.unpack(gb.save_state()).description
     assert (told["system"], told["model"], told["title"], told["cycles"]) == ("gb", "dmg", "TEST", gb.cycles)
     assert saving.check_owner(gb._gb, "dmg", container.unpack(gb.save_state())) is None
+
+
+@pytest.mark.parametrize("model", ["dmg", "cgb"])
+def test_a_state_does_not_show_what_was_drawn(engine: str, model: str) -> None:
+    frames = 4 if engine == "reference" else 40
+    drawn, not_drawn = (GameBoy("demo", engine=engine, model=model) for _ in range(2))
+    for frame in range(frames):
+        for gb, render in ((drawn, True), (not_drawn, False)):
+            gb.tick(1, render)
+            gb.run(cycles=1_000 * frame, render=render)
+        assert drawn.state_bytes() == not_drawn.state_bytes()

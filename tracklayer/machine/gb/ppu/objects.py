@@ -33,9 +33,11 @@ LAST_PX = WIDTH + 7
 
 @typed
 def begin_scan(gb: Machine) -> None:
-    """A line's scan begins."""
+    """A line's scan begins. What an earlier one found is cleared: it would show which lines were drawn."""
     gb.ppu.object_count = 0
     gb.ppu.scanned = 0
+    for index in range(16):
+        gb.ppu.objects[index] = 0
 
 
 @typed
