@@ -12,7 +12,7 @@ from typing import Any
 import numpy
 import pytest
 
-from tracklayer import Batch, BusyError, GameBoy, RomError, StateError
+from tracklayer import Batch, BusyError, GameBoy, Link, RomError, StateError
 from tracklayer.machine.gb import build
 
 from .images import cartridge, sender
@@ -396,3 +396,22 @@ def test_only_what_was_asked_for_is_there(small: Batch) -> None:
         _ = Batch(cartridge(), pictures=None).screens
     with pytest.raises(KeyError):
         _ = small.memory["score"]
+
+
+def test_linked_consoles_and_super_game_boys_are_served() -> None:
+    batch = Batch([cartridge(sender(b"x")), cartridge(COUNTER)], 4, threads=2)
+    lone = [GameBoy(cartridge(sender(b"x"))), GameBoy(cartridge(COUNTER))]
+    with Link(batch[0], batch[1]), Link(*lone):
+        for _ in range(3):
+            batch.step()
+            for gb in lone:
+                gb.tick()
+        assert batch[0].differences(lone[0]) == batch[1].differences(lone[1]) == []
+    assert [gb.frames for gb in batch] == [3] * 4
+    batch.step()
+    alone = GameBoy("demo", model="sgb")
+    alone.tick(3)
+    batch = Batch("demo", 2, model="sgb")
+    batch.step(frames=3)
+    assert batch[1].differences(alone) == []
+    assert (batch.screens[1] == alone.screen).all()

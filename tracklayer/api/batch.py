@@ -163,6 +163,7 @@ class Batch:
         self._rows: Bytes = numpy.zeros((count, max(1, sum(lengths))), numpy.uint8)
         self._seats: NDArray[Any] = numpy.zeros(count, _dtype(seats.Seat))
         self._seats["context"] = [ctypes.addressof(gb._gb) for gb in self._consoles]
+        self._seats["lone"] = [bool(gb._super) for gb in self._consoles]
         numbers = numpy.arange(count, dtype=numpy.uint64)
         if self._pictures is not None:
             self._seats["picture"] = self._pictures.ctypes.data + numbers * (self._pictures.nbytes // count)
@@ -290,14 +291,15 @@ class Batch:
         return True
 
     def _tick(self, attended: Sequence[int], sound: bool, errors: dict[int, Exception]) -> None:
-        """Run some consoles as lone ones."""
-        left = deque(attended)
+        """Run some consoles as lone ones: who is linked runs another one too, so those go one after the other."""
+        linked = deque(index for index in attended if self._consoles[index]._link is not None)
+        left = deque(index for index in attended if self._consoles[index]._link is None)
         table = self._seats
 
         def work(number: int) -> None:
             while not self._job.stop:
                 try:
-                    index = left.popleft()
+                    index = linked.popleft() if number == 0 and linked else left.popleft()
                 except IndexError:
                     return
                 gb = self._consoles[index]

@@ -110,6 +110,8 @@ class Seat:
     buttons: u8
     flags: u8
     sent: u8
+    lone: u8
+    """1: always ticked by Python."""
 
 
 @typed
@@ -126,7 +128,7 @@ def turn(gb: GB, worker: Worker, seat: Seat, with_registers: Any) -> u1:
     with_registers: known; whether spans may have registers in them. What reads these is most of a machine.
     """
     if seat.state == NEW:
-        if attended(gb) or dots(gb) < START or (seat.frames == 0 and gb.host.stale != 0):
+        if seat.lone != 0 or attended(gb) or (seat.frames == 0 and gb.host.stale != 0):
             seat.state = PYTHON
             return 0
         begin(gb, seat)
