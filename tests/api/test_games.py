@@ -10,6 +10,7 @@ import pytest
 from tests import long_play, moments
 from tests.games import FRAMES, Game, games, missing
 from tests.make_hashes import HASHES, frame_hashes
+from tracklayer.api.lockstep import lockstep
 
 KEPT = json.loads(HASHES.read_text(encoding="utf-8"))
 
@@ -48,3 +49,9 @@ def test_saved_restored_and_cloned_at_any_moment_it_goes_on_alike_on_every_engin
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the system does not tell how much memory is used")
 def test_memory_is_flat_while_it_is_played(game: Game) -> None:
     assert long_play.growth(game, long_play.FRAMES_PER_MINUTE // 2, 1)[1] < 1 << 20
+
+
+def test_engines_agree_on_it_with_buttons_pressed_at_random(game: Game) -> None:
+    report = lockstep(game.console("interpreter"), game.console(), 300_000, seed=2, buttons=True)
+    assert report.divergence is None
+    assert report.instructions >= 300_000
