@@ -68,6 +68,43 @@ def test_files_of_wrong_sizes_are_refused(type_code: int, ram_code: int, size: i
     assert gb.save_state() == before
 
 
+def mutated(data: bytes, dice: random.Random) -> bytes:
+    """A save file that something happened to: bytes changed, most of them in the clock; cut off, or grown."""
+    spoilt = bytearray(data)
+    for _ in range(dice.randint(1, 12)):
+        back = dice.randint(1, min(len(spoilt), 64 if dice.random() < 0.7 else len(spoilt)))
+        spoilt[-back] = dice.choice((0, 0xFF, 0x80, dice.randrange(256)))
+    if dice.random() < 0.4:
+        spoilt = spoilt[: dice.randrange(len(spoilt) + 1)] + dice.randbytes(dice.choice((0, 0, 1, 17, 44, 48)))
+    return bytes(spoilt)
+
+
+@pytest.mark.parametrize(("type_code", "ram_code", "size", "clock"), KINDS)
+def test_a_spoilt_file_is_refused_or_loaded_whole(type_code: int, ram_code: int, size: int, clock: int) -> None:
+    """A thousand in all: each is refused with the console as it was, or in the cartridge, which runs on."""
+    dice = random.Random(type_code)
+    gb = console(type_code, ram_code)
+    gb.cartridge_ram = dice.randbytes(size)
+    data = gb.battery
+    refused = 0
+    count = 110 if size <= 0x20000 else 20
+    for _ in range(count):
+        spoilt = mutated(data, dice)
+        before = gb.save_state()
+        try:
+            gb.battery = spoilt
+        except SaveError as error:
+            assert "bytes" in str(error)
+            assert gb.save_state() == before
+            refused += 1
+        else:
+            shown = min(size, 256)
+            assert gb.cartridge_ram[:shown] == spoilt[:shown] or type_code == MBC2
+            if dice.random() < 0.2:
+                gb.tick(1, False)
+    assert 0 < refused < count
+
+
 def test_longer_and_shorter_files_of_other_programs_are_read() -> None:
     gb = console(MBC2)
     gb.battery = bytes(range(256)) * 32  # 8 KiB, as some wrote

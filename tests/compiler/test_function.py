@@ -131,7 +131,6 @@ def test_a_parameter_that_a_builtin_cannot_have_is_refused() -> None:
         def g(*x: i64) -> i64:
             return 0
 
-
     for wrong in (len, add, 3, type):
         with pytest.raises(TypeError, match=r"function\(\) takes a Python function"):
             function(wrong)  # type: ignore[type-var]
