@@ -54,7 +54,7 @@ class Ours:
     """Tracklayer."""
 
     def __init__(self, rom: str, engine: str) -> None:
-        self.gb = GameBoy(rom, engine=engine)
+        self.gb = GameBoy(rom, engine=engine, model="dmg")
         self.button = self.gb.button
 
     def frame(self, mode: str) -> object:
