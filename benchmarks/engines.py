@@ -1,9 +1,8 @@
 """How fast the engines run guest code: `python -m benchmarks.engines [--json]`.
 
-Each program is assembled by our own assembler, put in a cartridge, and run on the interpreter (T0) and on translated
-code (T1)
-alternately, with the LCD off and on; medians of ratios are of runs next to each other. Then: what laying translated
-code costs.
+Each program is assembled by our own assembler, put in a cartridge, and run on the interpreter (T0), on blocks of
+translated code (T1), and on blocks with hot loops compiled as a whole (T2), alternately, with the LCD off and on;
+ratios are medians of those of runs next to each other. Then: what laying translated code costs.
 """
 
 from __future__ import annotations
@@ -149,6 +148,9 @@ mark:
 }
 
 
+TIERS = {"t0": "interpreter", "t1": "blocks", "t2": "regions"}
+
+
 def cartridge(body: str, lcd: bool) -> bytes:
     """A 32 KiB cartridge with a program in it."""
     text = HEAD.format(lcd="" if lcd else LCD_OFF) + body
@@ -221,15 +223,18 @@ def main() -> None:
     for lcd in (False, True):
         for name, body in PROGRAMS.items():
             rom = cartridge(body, lcd)
-            pairs = [
-                (speed(rom, "interpreter", options.seconds), speed(rom, "translated", options.seconds))
+            runs = [
+                {tier: speed(rom, engine, options.seconds) for tier, engine in TIERS.items()}
                 for _ in range(options.runs)
             ]
-            t0, t1 = (statistics.median(pair[at] for pair in pairs) for at in range(2))
-            ratio = statistics.median(pair[1] / pair[0] for pair in pairs)
-            rows.append({"program": name, "lcd": lcd, "t0": t0, "t1": t1, "ratio": ratio})
+            row: dict[str, Any] = {"program": name, "lcd": lcd}
+            for tier in TIERS:
+                row[tier] = statistics.median(run[tier] for run in runs)
+                row[f"{tier}/t0"] = statistics.median(run[tier] / run["t0"] for run in runs)
+            rows.append(row)
             if not options.json:
-                print(f"{name:<12} LCD {'on ' if lcd else 'off'}  T0 {t0:6.0f}  T1 {t1:6.0f} MIPS  {ratio:.2f}x")
+                shown = "  ".join(f"{tier.upper()} {row[tier]:5.0f} ({row[f'{tier}/t0']:.2f}x)" for tier in TIERS)
+                print(f"{name:<12} LCD {'on ' if lcd else 'off'}  {shown}  MIPS", flush=True)
     cost = laying(12000, options.runs)
     if not options.json:
         print(f"laying {cost['instructions']:.0f} guest instructions: {cost['microseconds']:.4f} us each")
