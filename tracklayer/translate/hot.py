@@ -27,7 +27,7 @@ from ..native.memory import code_memory
 from .engine import sources_of
 from .guest import Guest
 from .regions import Region, find_region, region_key
-from .structs import SAMPLES, Translator
+from .structs import JUMP_BITS, SAMPLES, Translator, jump
 
 if TYPE_CHECKING:
     import subprocess
@@ -170,7 +170,7 @@ def redirect(code: int, target: int, delta: int) -> None:
     instruction, which has seven, finds the second one whole.
     """
     word = ctypes.c_uint64.from_address((code + delta) & (1 << 64) - 1)
-    word.value = word.value & ~((1 << 40) - 1) | (target - code - 5 & 0xFFFFFFFF) << 8 | 0xE9
+    word.value = word.value >> JUMP_BITS << JUMP_BITS | jump(code, target)
 
 
 def compile_region(guest: type[Guest], region: Region) -> bytes:

@@ -36,6 +36,7 @@ from ..lang import (
     u64,
     unlikely,
 )  # fmt: skip
+from . import structs
 from .guest import Guest
 from .stencils import jump
 from .structs import (
@@ -239,7 +240,7 @@ def lead(cache: Ptr[Cache], number: u32, target: u64) -> None:
     """Have a block's slot and cell lead to other code. Others may jump through the cell meanwhile, to either."""
     cell = cache[0].cells[number]
     publish(pointer_at(u64(address_of(cache[0].slots) + 8 * number), u64), target)
-    publish(pointer_at(u64(cell + cache[0].delta), u64), u64(0xE9 | u32(target - cell - 5) << 8))  # JMP rel32
+    publish(pointer_at(u64(cell + cache[0].delta), u64), structs.jump(cell, target))
 
 
 @typed(outline=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..lang import Array, Ptr, array, i32, struct, u8, u16, u32, u64
+from ..lang import Array, Ptr, array, i32, struct, typed, u8, u16, u32, u64
 
 # What a hole is filled with.
 OPERAND, TARGET, NEXT, EXIT, COUNT, SPENT, BUDGET, HERE, CONTINUE, INTERPRET = range(10)
@@ -97,6 +97,15 @@ EDGES = 1024
 its exits may need."""
 CELL = 8
 """Bytes of a cell: one aligned store changes where it leads."""
+JUMP_BITS = 40
+
+
+@typed
+def jump(at: u64, target: u64) -> u64:
+    """A jump (JMP rel32) at one executable address to another, in the lowest JUMP_BITS of a word."""
+    return u64(0xE9 | u32(target - at - 5) << 8)
+
+
 THRASH = 24
 """A line of 16 bytes that was written over so often while code from it was translated stays with the interpreter."""
 LINES = 2048

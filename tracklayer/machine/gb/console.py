@@ -114,16 +114,7 @@ class GB:
     @typed
     def read(self, address: u16) -> u8:
         """One M-cycle: read a byte of data."""
-        page = self.host.read_map[address >> 8]
-        if page:
-            self.clock.left -= 4
-            return page[address & 0xFF]
-        if address >= 0xFF80 and self.host.hram_hooked == 0:
-            self.clock.left -= 4
-            return self.hram[address & 0x7F]
-        value = memory.read_slow(self, address)
-        self.clock.left -= 4
-        return value
+        return self.read_by(address, memory.read_slow)
 
     @typed
     def write(self, address: u16, value: u8) -> None:
@@ -213,6 +204,11 @@ class GB:
     @typed
     def read_step(self, address: u16) -> u8:
         """One M-cycle: read a byte of data, while the address unit counts its address up or down."""
+        return self.read_by(address, memory.read_slow_step)
+
+    @typed
+    def read_by(self, address: u16, slow: Any) -> u8:
+        """One M-cycle: read a byte of data, by `slow` where it does not lie in plain memory."""
         page = self.host.read_map[address >> 8]
         if page:
             self.clock.left -= 4
@@ -220,9 +216,9 @@ class GB:
         if address >= 0xFF80 and self.host.hram_hooked == 0:
             self.clock.left -= 4
             return self.hram[address & 0x7F]
-        value = memory.read_slow_step(self, address)
+        value = slow(self, address)
         self.clock.left -= 4
-        return value
+        return u8(value)
 
     @typed
     def pending(self) -> u8:
