@@ -49,7 +49,7 @@ def fetch_python(folder: Path) -> None:
     subprocess.run(["apt-get", "update", "-qq"], env=environment, check=True)
     subprocess.run(["apt-get", "download", "-qq", *PACKAGES], env=environment, cwd=folder / "debs", check=True)
     for package in sorted((folder / "debs").glob("*.deb")):
-        subprocess.run(["dpkg", "-x", str(package), str(folder / "root")], check=True)
+        subprocess.run(["dpkg", "-x", str(package), str(folder / "sysroot")], check=True)
 
 
 def fetch_wheels(folder: Path) -> None:
@@ -68,13 +68,13 @@ def main() -> int:
         print(f"not here: {', '.join(missing)}")
         return 2
     folder = Path(sys.argv[1]).resolve()
-    if not (folder / "root/usr/bin/python3.11").exists():
+    if not (folder / "sysroot/usr/bin/python3.11").exists():
         fetch_python(folder)
     if not (folder / "site/pytest").exists():
         fetch_wheels(folder)
     (folder / "site/arm64_plugin.py").write_text(PLUGIN)
     run = folder / "run"
-    run.write_text(f'#!/bin/sh\nexec qemu-aarch64 -L {folder}/root {folder}/root/usr/bin/python3.11 "$@"\n')
+    run.write_text(f'#!/bin/sh\nexec qemu-aarch64 -L {folder}/sysroot {folder}/sysroot/usr/bin/python3.11 "$@"\n')
     run.chmod(0o755)
     version = subprocess.run(["qemu-aarch64", "--version"], capture_output=True, text=True, check=True).stdout
     found = re.search(r"(\d+)\.(\d+)", version)
