@@ -40,6 +40,7 @@ MODULES = (
     ("tracklayer.native.unwind",         ("register", "Registration")),
     ("tracklayer.native.debug",          ("enable", "enabled", "announce")),
     ("tracklayer.native.elf",            ()),
+    ("tracklayer.native.sampling",       ("Sampler", "SamplingUnavailable", "available")),
     ("tracklayer.compiler.function",     ("function", "original")),
     ("tracklayer.lang",                  ("typed", "comptime", "struct", "array", "Buffer", "MutBuffer", "null",
                                           "pointer", "pointer_at", "address_of", "size_of", "layout", "storage",

@@ -263,7 +263,7 @@ class Program:
         target = self._outlined.get(tuple(key))
         if target is None:
             cold = info.typed is not None and info.typed.cold
-            target = self._outlined[tuple(key)] = Outlined(self._unique(info.name), cold)
+            target = self._outlined[tuple(key)] = Outlined(self._unique(info.full_name), cold)
             self.begun(target)
             self._compile_outlined(target, info, values, {name for name, _, _ in passed}, roots)
         return target, self._emit_call(walker, state, target, info, passed, roots)

@@ -60,6 +60,12 @@ class FunctionInfo:
             name: cell.cell_contents for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True)
         }
 
+    @property
+    def full_name(self) -> str:
+        """The name with its module before it, as symbols have it; within this package without the package's name."""
+        package, _, module = self.function.__module__.partition(".")
+        return f"{module}.{self.name}" if module and package == __name__.partition(".")[0] else self.name
+
     def resolve(self, name: str) -> Any:
         """A global, closed-over or builtin name; KeyError where there is none."""
         for scope in (self.closed, self.function.__globals__):
