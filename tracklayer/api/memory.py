@@ -101,7 +101,9 @@ class Memory:
         if address >= IO:
             return int(registers.read_io(gb, address))
         if OAM <= address < OAM + OAM_SIZE:
-            dma.catch_up(gb)
+            if gb.dma.blocking:
+                ppu.before_dma(gb)
+                dma.catch_up(gb)
             return int(gb.oam[address - OAM])
         return 0x00 if address >= OAM else int(mappers.read(gb, address))
 
@@ -115,7 +117,7 @@ class Memory:
         if address < 0x8000:
             mappers.write(gb, address, value)
         elif OAM <= address < IO:
-            ppu.catch_up(gb)
+            ppu.before_dma(gb)
             dma.catch_up(gb)
             if address < OAM + OAM_SIZE:
                 gb.oam[address - OAM] = value

@@ -76,7 +76,7 @@ EVENTS = (
     Event(events.SERIAL, serial.due),
     Event(events.FRAME, ppu.frame_due),
     Event(events.STAT, ppu.stat_due),
-    Event(events.DMA, dma.due),
+    Event(events.DMA, registers.dma_due),
 )
 
 
@@ -345,7 +345,7 @@ class GB:
     def wait(self) -> None:
         """The CPU does not run (HALT, STOP, or locked): let whole M-cycles pass until it can see the next event."""
         if self.dma.blocking:
-            ppu.catch_up(self)
+            ppu.before_dma(self)
             dma.catch_up(self)
             self.clock.cancel(events.DMA)
             self.clock.retarget()

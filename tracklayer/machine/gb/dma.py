@@ -1,7 +1,7 @@
 """OAM DMA: 160 bytes copied to OAM, one each M-cycle, while the bus belongs to the copy.
 
 For:       FF46; which byte is on the bus at a given time; when OAM and memory are the CPU's again.
-Not for:   what the CPU reads meanwhile (memory.py); what the PPU sees of it (ppu/objects.py asks `running_at`).
+Not for:   what the CPU reads meanwhile (memory.py); what the PPU sees of it (ppu/oam.py).
 Invariant: `position` bytes of the current transfer are in OAM. Between FF46 and the event at the end, `blocking` keeps
            every page out of the maps, so each access comes by memory.py and lets the copy catch up first.
 Source:    Pan Docs, "OAM DMA Transfer"; gb-ctr, "OAM DMA".
@@ -60,11 +60,16 @@ class Machine(Protocol):
     def ppu(self) -> PpuState: ...
 
 
-@typed(outline=True)
+@typed
 def catch_up(gb: Machine) -> None:
-    """Copy what is due. The PPU must have read OAM as of the request: writing FF46 sees to that."""
-    now = gb.clock.now()
-    if gb.dma.next_start <= now:
+    """Copy what is due. The PPU must have read before what it was to see of OAM as it was (`ppu.before_dma`)."""
+    advance(gb, gb.clock.now())
+
+
+@typed(outline=True)
+def advance(gb: Machine, time: u64) -> None:
+    """Copy what is due at a time: the PPU goes on beside the copy, dot by dot."""
+    if gb.dma.next_start <= time:
         if gb.dma.running:
             copy_until(gb, u64(gb.dma.next_start - 4))
         gb.dma.started = gb.dma.next_start
@@ -73,8 +78,8 @@ def catch_up(gb: Machine) -> None:
         gb.dma.running = 1
         gb.dma.next_start = NEVER
     if gb.dma.running:
-        copy_until(gb, now)
-        if now >= u64(gb.dma.started + DURATION):
+        copy_until(gb, time)
+        if time >= u64(gb.dma.started + DURATION):
             gb.dma.running = 0
 
 
@@ -109,6 +114,12 @@ def source_byte(gb: Machine, page: u8, index: u8) -> u8:
     if memory:
         return memory[index]
     return 0xFF
+
+
+@typed
+def word_at(gb: Machine) -> u8:
+    """Where in OAM the word lies of whose two bytes the copy is at one."""
+    return min(max(gb.dma.position, 1) - 1, LENGTH - 1) & 0xFE
 
 
 @typed
@@ -207,9 +218,3 @@ def request(gb: Machine, source: u8) -> None:
 def end(gb: Machine) -> u64:
     """When the last transfer that is known of will be over; one is running or requested."""
     return u64((gb.dma.started if gb.dma.next_start == NEVER else gb.dma.next_start) + DURATION)
-
-
-@typed
-def running_at(gb: Machine, time: u64) -> bool:
-    """Whether OAM belonged to the copy at a time that is not later than now."""
-    return gb.dma.started <= time < u64(gb.dma.started + DURATION)

@@ -44,6 +44,7 @@ def read_slow(gb: Machine, address: u16) -> u8:
             return ask_region(gb, region, address)
     page = u8(address >> 8)
     if gb.dma.blocking:
+        ppu.before_dma(gb)
         dma.catch_up(gb)
         if gb.dma.running:
             if on_dma_bus(gb, page):
@@ -87,6 +88,7 @@ def write_slow(gb: Machine, address: u16, value: u8) -> None:
             return
     page = u8(address >> 8)
     if gb.dma.blocking:
+        ppu.before_dma(gb)
         dma.catch_up(gb)
         if gb.dma.running:
             if on_dma_bus(gb, page):

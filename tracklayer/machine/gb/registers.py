@@ -80,8 +80,17 @@ def read_pcm34(gb: Machine) -> u8:
 @typed
 def write_dma(gb: Machine, value: u8) -> None:
     """Start OAM DMA. What the PPU has to read from OAM as it was, it reads now."""
-    ppu.catch_up(gb)
+    ppu.before_dma(gb)
+    if gb.dma.blocking == 0:
+        ppu.disturb(gb)
     dma.request(gb, value)
+
+
+@typed
+def dma_due(gb: Machine) -> None:
+    """The event: OAM DMA is over, and the PPU has seen what it was to see of it."""
+    ppu.before_dma(gb)
+    dma.due(gb)
 
 
 REGISTERS = (

@@ -7,6 +7,7 @@
     objects.py    which objects a line has, and how long they make it
     line.py       drawing a line at once
     color.py      the same on a Game Boy Color
+    oam.py        what the PPU reads of OAM, also beside OAM DMA
     registers.py  LCDC to WX
 
 The PPU is lazy: it does nothing until somebody looks (a register, VRAM or OAM is touched, a picture is wanted) or until
@@ -14,6 +15,7 @@ something is due that the CPU can feel by itself. Then `timing.catch_up` does wh
 """
 
 from .access import palettes_closed
+from .oam import disturb
 from .registers import DOTS_BEFORE_ON, REGISTERS, power_on, write_lcdc
 from .state import (
     DOTS_PER_FRAME,
@@ -26,10 +28,11 @@ from .state import (
     Machine,
     Ppu,
 )
-from .timing import catch_up, drawn, frame_due, next_hblank_look, reschedule, speed_changed, stat_due, touch
+from .timing import before_dma, catch_up, drawn, frame_due, next_hblank_look, reschedule, speed_changed, stat_due, touch
 
 __all__ = [
     "DOTS_BEFORE_ON", "DOTS_PER_FRAME", "DOTS_PER_LINE", "LCD_ENABLE", "OAM_READ", "OAM_WRITE", "REGISTERS",
-    "VRAM_READ", "VRAM_WRITE", "Machine", "Ppu", "catch_up", "drawn", "frame_due", "next_hblank_look",
-    "palettes_closed", "power_on", "reschedule", "speed_changed", "stat_due", "touch", "write_lcdc",
+    "VRAM_READ", "VRAM_WRITE", "Machine", "Ppu", "before_dma", "catch_up", "disturb", "drawn", "frame_due",
+    "next_hblank_look", "palettes_closed", "power_on", "reschedule", "speed_changed", "stat_due", "touch",
+    "write_lcdc",
 ]  # fmt: skip

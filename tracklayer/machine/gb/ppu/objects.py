@@ -7,9 +7,9 @@ Source:  Pan Docs, "Object Attribute Memory (OAM)", "OBJ penalty algorithm".
 
 from __future__ import annotations
 
-from tracklayer.lang import address_of, pointer, pointer_at, typed, u8, u16, u32, u64
+from tracklayer.lang import address_of, pointer, pointer_at, typed, u8, u16, u32
 
-from .. import speed
+from . import oam
 from .state import (
     OBJ_ENABLE,
     OBJ_TALL,
@@ -26,7 +26,9 @@ FIRST_LINE_DELAY = 2
 """The first line after the LCD went on is so much late. Source: mooneye ppu/lcdon_timing-GS."""
 WINDOW_DOTS = 6
 SCAN_DOT = 2
-"""The first object is looked at here, the others every second dot."""
+"""The first object is looked at here, the others every second dot: so do writes to LCDC come in between."""
+LOOKED_AT = 3
+"""The same, as OAM DMA comes in between. Proof: gambatte oamdma/late_sp*."""
 OBJECT_DOTS = 6
 LAST_PX = WIDTH + 7
 
@@ -36,6 +38,7 @@ def begin_scan(gb: Machine) -> None:
     """A line's scan begins. What an earlier one found is cleared: it would show which lines were drawn."""
     gb.ppu.object_count = 0
     gb.ppu.scanned = 0
+    gb.ppu.disturbed = 0
     for index in range(16):
         gb.ppu.objects[index] = 0
 
@@ -43,7 +46,8 @@ def begin_scan(gb: Machine) -> None:
 @typed
 def scan(gb: Machine) -> None:
     """Find the first ten objects that touch the line, and keep them sorted by X, then by their place in OAM."""
-    if gb.ppu.scanned > 0 or any_touches(gb, 16 if gb.ppu.lcdc & OBJ_TALL else 8) != 0:
+    beside_dma = gb.ppu.scanned | gb.ppu.disturbed | gb.dma.blocking
+    if beside_dma != 0 or any_touches(gb, 16 if gb.ppu.lcdc & OBJ_TALL else 8) != 0:
         scan_before(gb, OBJECTS)
 
 
@@ -56,21 +60,36 @@ def scan_until(gb: Machine, dot: u16) -> None:
 
 @typed(outline=True)
 def scan_before(gb: Machine, end: u8) -> None:
-    """Scan the objects before `end` that were not scanned yet.
-
-    While OAM DMA runs the scan sees no objects. Source: Pan Docs, "OAM DMA bus conflicts".
-    """
+    """Scan the objects before `end` that were not scanned yet."""
+    if gb.dma.blocking | gb.ppu.disturbed:
+        scan_beside_dma(gb, end)
+        return
     height = 16 if gb.ppu.lcdc & OBJ_TALL else 8
-    begin = u64(gb.ppu.line_start + 4)
-    started = speed.dots_at(gb, gb.dma.started)
-    disturbed = started < u64(begin + 2 * OBJECTS) and begin < u64(started + (640 >> gb.speed.double))
     row = gb.ppu.line + 16
     index: u8 = gb.ppu.scanned
     while index < end and index < OBJECTS:
         y = gb.oam[index * 4]
-        touches = y <= row < y + height and gb.ppu.object_count < OBJECTS_PER_LINE
-        if touches and not (disturbed and seen_during_dma(gb, index)):
-            insert(gb, index)
+        if y <= row < y + height and gb.ppu.object_count < OBJECTS_PER_LINE:
+            insert(gb, gb.oam[index * 4 + 1], index)
+        index = u8(index + 1)
+    gb.ppu.scanned = index
+
+
+@typed(cold=True)
+def scan_beside_dma(gb: Machine, end: u8) -> None:
+    """The same while OAM DMA runs, or may: each object through the latch."""
+    if gb.ppu.disturbed == 0:
+        oam.keep_rows(gb)
+    height = 16 if gb.ppu.lcdc & OBJ_TALL else 8
+    row = gb.ppu.line + 16
+    index: u8 = gb.ppu.scanned
+    while index < end and index < OBJECTS:
+        if not oam.copying(gb, LOOKED_AT + 2 * index):
+            oam.latch(gb, index * 4)
+        y = gb.ppu.oam_even
+        if y <= row < y + height and gb.ppu.object_count < OBJECTS_PER_LINE:
+            place = insert(gb, gb.ppu.oam_odd, index)
+            oam.insert_row(gb, place, row - y & 15)
         index = u8(index + 1)
     gb.ppu.scanned = index
 
@@ -89,23 +108,19 @@ def any_touches(gb: Machine, height: u8) -> u32:
 
 
 @typed
-def seen_during_dma(gb: Machine, index: u8) -> bool:
-    """Whether the scan came to this object while OAM belonged to the DMA."""
-    time = u64(gb.ppu.line_start + 4 + 2 * index)
-    started = speed.dots_at(gb, gb.dma.started)
-    return started <= time < u64(started + (640 >> gb.speed.double))
+def insert(gb: Machine, x: u8, index: u8) -> u8:
+    """Add an object to the line's list, behind those that are further left, or at the same X and earlier in OAM.
 
-
-@typed
-def insert(gb: Machine, index: u8) -> None:
-    """Add an object to the line's list, behind those that are further left, or at the same X and earlier in OAM."""
-    key = gb.oam[index * 4 + 1] << 8 | index
+    Returns: its place in the list.
+    """
+    key = x << 8 | index
     place: u8 = gb.ppu.object_count
     while place > 0 and gb.ppu.objects[(place - 1) & 15] > key:
         gb.ppu.objects[place & 15] = gb.ppu.objects[(place - 1) & 15]
         place = u8(place - 1)
     gb.ppu.objects[place & 15] = key
     gb.ppu.object_count += 1
+    return place
 
 
 @typed(outline=True)

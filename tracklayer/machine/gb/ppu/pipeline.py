@@ -16,7 +16,7 @@ from __future__ import annotations
 from tracklayer.lang import typed, u8, u16, u64
 
 from ..host import PICTURE_WORDS
-from . import color, window
+from . import color, oam, window
 from .state import (
     BG_ENABLE,
     BG_MAP,
@@ -40,6 +40,8 @@ LAST_DOT = DOTS_PER_LINE - 4
 TAIL_DOTS = 2
 """How long after that a palette still sees pixels."""
 OBJECT_DOTS = 6
+OBJECT_READ = 2
+"""The dot of an object's fetch in which OAM is read."""
 OBJECT_LOW = 4
 """The dot of an object's fetch at whose begin its low bits are there. The high bits are there when it is over."""
 OBJECT_WAITS = 5
@@ -345,7 +347,9 @@ def fetch_object(gb: Machine) -> None:
     elif gb.ppu.lcdc & OBJ_ENABLE == 0 and gb.color.hardware == 0:
         pipe.object_dot = 0
     else:
-        if pipe.object_dot == OBJECT_LOW:
+        if pipe.object_dot == OBJECT_READ:
+            oam.fetch(gb, u8(gb.ppu.objects[pipe.object & 15]), pipe.dot)
+        elif pipe.object_dot == OBJECT_LOW:
             pipe.fetched_low = object_row(gb, 0)
         pipe.object_dot += 1
 
@@ -353,13 +357,11 @@ def fetch_object(gb: Machine) -> None:
 @typed
 def object_row(gb: Machine, plane: u8) -> u8:
     """The low (plane 0) or high (1) bits of the object's row, the leftmost pixel in bit 7."""
-    place = (gb.ppu.objects[gb.ppu.pipe.object & 15] & 63) * 4
-    if place > 156:
-        return 0
-    flags = gb.oam[place + 3]
-    tile = gb.oam[place + 2]
+    flags = gb.ppu.oam_odd
+    tile = gb.ppu.oam_even
     height = 16 if gb.ppu.lcdc & OBJ_TALL else 8
-    row = (gb.ppu.line + 16 - gb.oam[place]) & (height - 1)
+    position = gb.ppu.pipe.object
+    row = oam.row_of(gb, u8(gb.ppu.objects[position & 15]), position) & (height - 1)
     if flags & 0x40:
         row = height - 1 - row
     if height == 16:
@@ -375,10 +377,9 @@ def object_row(gb: Machine, plane: u8) -> u8:
 def lay_object(gb: Machine, low: u8, high: u8) -> None:
     """The object's row is there: lay it under what the object registers still hold."""
     pipe = gb.ppu.pipe
-    place = (gb.ppu.objects[pipe.object & 15] & 63) * 4
-    flags = gb.oam[place + 3] if place <= 156 else 0
+    flags = gb.ppu.oam_odd
     if gb.color.functions:
-        color.lay_in_order(gb, low, high, flags, u8(place >> 2))
+        color.lay_in_order(gb, low, high, flags, gb.ppu.objects[pipe.object & 15] & 63)
         return
     free = ~(pipe.obj_low | pipe.obj_high) & (low | high) & 0xFF
     pipe.obj_low = pipe.obj_low | low & free

@@ -178,6 +178,14 @@ class Ppu:
     object_count: u8
     objects: Array[u16] = array(16)
     """The line's objects, X * 256 + index in OAM, in that order: the leftmost first."""
+    oam_even: u8
+    """What the PPU last read from OAM dot by dot: a Y or a tile's number,"""
+    oam_odd: u8
+    """and the X or the attributes behind it."""
+    disturbed: u1
+    """1 on a line that OAM DMA disturbs: the objects' rows are not what OAM says."""
+    rows: u64
+    """On such a line, those of `objects`, 4 bits each."""
     pipe: Pipe
 
 

@@ -71,7 +71,7 @@ def whole_lines(gb: Machine) -> u8:
     """
     line = gb.ppu.line
     last: u8 = HEIGHT - 1 if line < HEIGHT else LINES - 2
-    if line == LINES - 1 or gb.ppu.pipe.active != 0 or gb.ppu.window_held != 0 or gb.ppu.wx == window.LATE_WX:
+    if line == LINES - 1 or gb.ppu.pipe.active | gb.ppu.window_held | gb.dma.blocking or gb.ppu.wx == window.LATE_WX:
         return 0
     if gb.ppu.stat & (SOURCE_HBLANK | SOURCE_OAM) != 0 or (gb.ppu.stat & SOURCE_VBLANK != 0 and line >= HEIGHT):
         return 0
@@ -233,7 +233,8 @@ def draw_begin(gb: Machine) -> None:
     """Dot 84: mode 3."""
     gb.ppu.mode = DRAWING
     gb.ppu.locks = access.OAM | access.VRAM | PALETTES
-    if gb.ppu.window_mode != 0 and gb.ppu.pipe.active == 0:
+    by_dots = gb.ppu.window_mode != 0 or (gb.ppu.disturbed != 0 and gb.ppu.object_count > 0)
+    if by_dots and gb.ppu.pipe.active == 0:
         pipeline.begin(gb)
     if gb.ppu.pipe.active:
         step_at(gb, DRAW_END, pipeline.soonest_end(gb))
@@ -319,6 +320,17 @@ def touch(gb: Machine, late: u8) -> None:
             pipeline.begin(gb)
         if gb.ppu.pipe.active:
             pipeline.run_until(gb, dot)
+
+
+@typed(outline=True)
+def before_dma(gb: Machine) -> None:
+    """OAM DMA is about to go on: let the PPU read what it reads until now."""
+    catch_up(gb)
+    if gb.ppu.phase == SCAN_END and gb.ppu.first_line == 0:
+        dot = u64(speed.dots(gb) - gb.ppu.line_start)
+        objects.scan_until(gb, u16(dot - min(dot, objects.LOOKED_AT - objects.SCAN_DOT)))
+    elif gb.ppu.object_count > 0:
+        touch(gb, 0)
 
 
 @typed
