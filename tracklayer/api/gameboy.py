@@ -249,8 +249,7 @@ class GameBoy(Hooked, Plugs):
                     self._await_transfer()
                 outcome = run(end if end - heard < SLICE else heard + SLICE)
                 if sound:
-                    self._sound.collect()
-                    heard = self._sound.heard
+                    heard = self._sound.collect()
                 else:
                     heard = outcome >> 8
                 if outcome & SOMETHING:

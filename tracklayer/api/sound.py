@@ -31,12 +31,15 @@ class Sound:
 
     def __init__(self, gb: Any, model: str, slice_cycles: int) -> None:
         self._gb = gb
+        self._listener = gb.host.listener
         self._model = model
         self._slice_cycles = slice_cycles
         self.listening = False
         self._rate = DEFAULT_RATE
         self._separate = False
-        self._buffers: tuple[Any, Any] | None = None
+        self._held: tuple[Any, ...] = ()
+        self._lanes: list[memoryview] = []
+        """The samples that the listener makes, for each lane."""
         self._chunks: list[list[bytes]] = [[]]
 
     @property
@@ -64,11 +67,11 @@ class Sound:
 
     def forget(self) -> None:
         """What was heard so far is not wanted any more."""
-        self._chunks = [[] for _ in range(apu.CHANNELS if self._separate else 1)]
+        self._chunks = [[], [], [], []] if self._separate else [[]]
 
     def listen(self, on: bool) -> None:
         """Listen from now on, or no more. What was heard stays."""
-        listener = self._gb.host.listener
+        listener = self._listener
         self.listening = on
         listener.on = 0
         if not on:
@@ -77,9 +80,13 @@ class Sound:
         capacity = self._slice_cycles * self._rate // CYCLES_PER_SECOND + SPARE
         ctypes.memset(ctypes.addressof(listener), 0, ctypes.sizeof(listener))
         steps = (ctypes.c_uint64 * (lanes * (capacity + SPARE)))()
+        areas = (ctypes.c_uint64 * (capacity + SPARE))()
         samples = (ctypes.c_int16 * (2 * lanes * capacity))()
-        self._buffers = steps, samples
+        everything = memoryview(samples).cast("B")
+        self._lanes = [everything[4 * capacity * lane : 4 * capacity * (lane + 1)] for lane in range(lanes)]
+        self._held = steps, areas, samples
         listener.steps = ctypes.cast(steps, type(listener.steps))
+        listener.areas = ctypes.cast(areas, type(listener.areas))
         listener.samples = ctypes.cast(samples, type(listener.samples))
         listener.capacity = capacity
         listener.rate = self._rate
@@ -93,17 +100,17 @@ class Sound:
     @property
     def heard(self) -> int:
         """The dot up to which sound was made: an engine may return before its time, and then makes none."""
-        return 2 * int(self._gb.host.listener.base)
+        return 2 * int(self._listener.base)
 
-    def collect(self) -> None:
-        """Fetch the samples that are ready."""
-        listener = self._gb.host.listener
-        count = listener.count
-        if count and self._buffers is not None:
+    def collect(self) -> int:
+        """Fetch the samples that are ready. Returns: `heard`."""
+        listener = self._listener
+        size = 4 * listener.count
+        if size:
             listener.count = 0
-            start = ctypes.addressof(self._buffers[1])
-            for lane, chunks in enumerate(self._chunks):
-                chunks.append(ctypes.string_at(start + 4 * lane * listener.capacity, 4 * count))
+            for chunks, lane in zip(self._chunks, self._lanes, strict=True):
+                chunks.append(bytes(lane[:size]))
+        return 2 * int(listener.base)
 
     def channels(self) -> NDArray[numpy.int16]:
         """int16, shape (4, n, 2): what each channel contributed since `forget`."""
@@ -116,8 +123,7 @@ class Sound:
         """int16, shape (n, 2): what was heard since `forget`."""
         import numpy
 
-        channels = self.channels()
-        if len(channels) == 1:
-            return numpy.array(channels[0])
-        total: NDArray[numpy.int32] = channels.sum(axis=0, dtype=numpy.int32)
+        if len(self._chunks) == 1:
+            return numpy.frombuffer(bytearray().join(self._chunks[0]), numpy.int16).reshape(-1, 2)
+        total: NDArray[numpy.int32] = self.channels().sum(axis=0, dtype=numpy.int32)
         return total.clip(-32768, 32767).astype(numpy.int16)

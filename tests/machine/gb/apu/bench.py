@@ -74,6 +74,8 @@ class Chip:
         made.capacity = int(rate * seconds) + 64
         self.steps = (ctypes.c_uint64 * (lanes * (made.capacity + 64)))()
         self.samples = (ctypes.c_int16 * (2 * lanes * made.capacity))()
+        self.areas = (ctypes.c_uint64 * (made.capacity + 64))()
+        made.areas = ctypes.cast(self.areas, type(made.areas))
         made.steps = ctypes.cast(self.steps, type(made.steps))
         made.samples = ctypes.cast(self.samples, type(made.samples))
         made.rate = rate

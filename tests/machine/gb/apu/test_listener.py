@@ -81,6 +81,15 @@ def test_the_sums_of_the_kernels_rows_are_one() -> None:
     assert (table.sum(axis=1) == UNIT).all()
 
 
+def test_the_kernel_is_flat_as_far_as_it_says() -> None:
+    """A step's spectrum, summed up sample by sample, against that of an ideal step."""
+    rows = numpy.array(kernel()).reshape(PHASES, TAPS) / UNIT
+    for frequency in (0.01, 0.1, 0.2, 0.3):
+        wave = numpy.exp(-2j * numpy.pi * frequency * numpy.arange(TAPS))
+        response = numpy.abs(rows @ wave) / numpy.sinc(frequency)
+        assert numpy.abs(20 * numpy.log10(response)).max() < 0.2
+
+
 def tone(period: int, seconds: float, nr12: int = 0xF0, nr50: int = 0x77, nr51: int = 0xFF) -> Any:
     chip = Chip(DMG)
     chip.write(NR50, nr50).write(NR51, nr51)

@@ -2,8 +2,9 @@
 
 For:       playing the channels edge by edge, mixing, and samples at any rate: band-limited, without the constant part.
 Not for:   what the guest can read: that is the first chip's, which never knows whether anybody listens.
-Invariant: the second chip is in the state that the first would be in if it were up to date; `steps` holds the
-           differences between samples that are not made yet. All of it is integers, so every engine hears the same.
+Invariant: the second chip is in the state that the first would be in if it were brought as far; `steps` holds the
+           differences between samples that are not made yet. All of it is integers, so every engine hears the same,
+           and linear, so that it does not matter how often `finish` is called.
 Source:    Pan Docs, "Mixer", "DACs", "Obscure Behavior" (the high-pass filter).
 """
 
@@ -11,14 +12,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from tracklayer.lang import Array, Ptr, array, i16, i32, i64, struct, typed, u1, u2, u8, u32, u64
+from tracklayer.lang import Array, Ptr, array, i16, i32, i64, struct, typed, u1, u2, u8, u16, u32, u64
 
-from . import channels, noise, pulse, registers, sequencer, wave
+from . import average, channels, noise, pulse, registers, sequencer, wave
 from .kernel import PHASES, PHASES_BITS, TAPS, TAPS_BITS, UNIT_BITS, kernel
-from .state import CHANNELS, NOISE, NR30, NR32, NR43, NR50, NR51, PULSES, WAVE, Apu
+from .pairs import left, right
+from .state import CHANNELS, NOISE, NR30, NR32, NR43, NR50, NR51, PULSES, RATE_BITS, WAVE, Apu
 
-RATE_BITS = 21
-"""The chip's ticks are 2**21 in a second: ticks times rate is time in samples, with so many bits behind the point."""
 CHARGE_BITS = 20
 VOLUME_BITS = 10
 """One channel of four, at full volume, swings over 240 / 1024 of the range of a sample."""
@@ -46,6 +46,12 @@ class Listener:
     """Samples ready."""
     steps: Ptr[u64]
     """Pairs: `capacity` + TAPS for each lane. There is a lane for each channel, or one for all."""
+    areas: Ptr[u64]
+    """Pairs: `capacity` + TAPS, as `steps`, but what noise that is averaged adds (average.py), << RATE_BITS."""
+    averaging: u1
+    """There is something in `areas`."""
+    area: u64
+    """A pair: the sum of all `areas` before those that are there."""
     samples: Ptr[i16]
     """Left, right, left, ...: `capacity` pairs for each lane."""
     levels: Array[u64] = array(CHANNELS)
@@ -96,10 +102,23 @@ def step(listener: Listener, channel: u2, change: u64, at: u64) -> None:
 
 
 @typed
+def audible(apu: Apu, channel: Any) -> bool:
+    """Whether the channel's own movement can be heard. Where it cannot, the channel may lag behind."""
+    if apu.running >> channel & 1 == 0 or gain(apu, channel) == 0:
+        return False
+    if channel == WAVE:
+        return apu.registers[NR32] & 0x60 != 0 and apu.registers[NR30] & 0x80 != 0
+    return apu.envelopes[channel].volume & 15 != 0
+
+
+@typed(shared=True)
 def relevel(listener: Listener, at: u64) -> None:
-    """Something changed at tick `at`, to which all channels are up to date."""
+    """Something changed at tick `at`."""
+    apu = listener.apu
     for channel in range(CHANNELS):
-        now = level(listener.apu, channel)
+        if audible(apu, channel):
+            channels.advance(apu, channel, at)
+        now = level(apu, channel)
         if now != listener.levels[channel]:
             step(listener, channel, u64(now - listener.levels[channel]), at)
             listener.levels[channel] = now
@@ -109,13 +128,11 @@ def relevel(listener: Listener, at: u64) -> None:
 def play_pulse(listener: Listener, channel: Any, to: u64) -> None:
     """A square wave's edges."""
     apu = listener.apu
-    amplification = gain(apu, channel)
-    volume = apu.envelopes[channel].volume & 15
-    if apu.running >> channel & 1 == 0 or volume == 0 or amplification == 0:
-        pulse.advance(apu, channel, to)
-        return
     own = apu.pulses[channel]
-    low, high = analog(0, amplification), analog(volume, amplification)
+    if not audible(apu, channel):
+        return
+    amplification = gain(apu, channel)
+    low, high = analog(0, amplification), analog(apu.envelopes[channel].volume & 15, amplification)
     length = pulse.step_length(own.period)
     at: u64 = own.step_at
     place: u8 = own.step
@@ -139,10 +156,9 @@ def play_pulse(listener: Listener, channel: Any, to: u64) -> None:
 def play_wave(listener: Listener, to: u64) -> None:
     """The samples of wave RAM."""
     apu = listener.apu
-    amplification = gain(apu, WAVE)
-    if not wave.running(apu) or apu.registers[NR32] & 0x60 == 0 or amplification == 0 or apu.registers[NR30] < 0x80:
-        wave.advance(apu, to)
+    if not audible(apu, WAVE):
         return
+    amplification = gain(apu, WAVE)
     own = apu.wave
     length = wave.sample_length(own.period)
     at: u64 = own.fetch_at
@@ -169,30 +185,31 @@ def play_noise(listener: Listener, to: u64) -> None:
     """The shift register's bit, clock by clock; the counts that clock nothing are taken together."""
     apu = listener.apu
     own = apu.noise
-    amplification = gain(apu, NOISE)
-    volume = apu.envelopes[NOISE].volume & 15
     nr43 = apu.registers[NR43]
     bit = nr43 >> 4
-    if apu.running >> NOISE & 1 and volume > 0 and amplification > 0 and bit < 14:
-        low, high = analog(0, amplification), analog(volume, amplification)
-        length = noise.count_length(nr43)
-        half = 1 << bit
-        round_trip = u64(length) << (bit + 1)
-        counts = (half - own.counter - 1) & (half << 1) - 1
-        at: u64 = u64(own.count_at + u64(counts) * length)
-        if at <= to:
-            lfsr = own.lfsr
+    if not audible(apu, NOISE) or bit > 13:
+        return
+    amplification = gain(apu, NOISE)
+    low, high = analog(0, amplification), analog(apu.envelopes[NOISE].volume & 15, amplification)
+    length = noise.count_length(nr43)
+    half = 1 << bit
+    round_trip = u64(length) << (bit + 1)
+    counts = (half - own.counter - 1) & (half << 1) - 1
+    at: u64 = u64(own.count_at + u64(counts) * length)
+    if at <= to:
+        lfsr: u16 = own.lfsr
+        if nr43 & 8 == 0 and average.worthwhile(listener, round_trip):
+            lfsr = average.play(listener, u64(high - low), at, round_trip, to)
+        else:
             while at <= to:
                 was = lfsr & 1
                 lfsr = noise.shifted(lfsr, nr43 & 8)
                 if lfsr & 1 != was:
                     step(listener, NOISE, u64(low - high) if was else u64(high - low), at)
                 at = u64(at + round_trip)
-            listener.levels[NOISE] = high if lfsr & 1 else low
-            noise.count(apu, to)
-            own.lfsr = lfsr
-            return
-    noise.advance(apu, to)
+        listener.levels[NOISE] = high if lfsr & 1 else low
+        noise.count(apu, to)
+        own.lfsr = lfsr
 
 
 @typed
@@ -236,18 +253,6 @@ def begin(listener: Listener) -> None:
     listener.begun = 1
 
 
-@typed
-def right(pair: u64) -> i32:
-    """The right half of a pair."""
-    return i32(pair)
-
-
-@typed
-def left(pair: u64) -> i32:
-    """The left half of a pair."""
-    return i32(u64(pair - right(pair)) >> 32)
-
-
 @typed(shared=True)
 def write(listener: Listener, index: u8, value: u8, now: u64, end: u64) -> None:
     """The CPU writes a register."""
@@ -275,6 +280,8 @@ def finish(listener: Listener, now: u64) -> None:
     if made > 0:
         if listener.count + made > listener.capacity:
             listener.count = 0
+        if listener.averaging:
+            average.finish(listener, made)
         for lane in range(CHANNELS):
             if lane == 0 or listener.separate:
                 mix(listener, lane, made)

@@ -12,6 +12,9 @@ from __future__ import annotations
 
 from tracklayer.lang import Array, array, struct, u1, u8, u16, u64
 
+RATE_BITS = 21
+"""Ticks are 2**21 in a second: ticks times rate is time in samples, with so many bits behind the point."""
+
 CHANNELS = 4
 PULSES = (0, 1)
 WAVE = 2
