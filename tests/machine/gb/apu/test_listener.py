@@ -141,6 +141,30 @@ def test_silence_is_silent() -> None:
     assert not heard.any()
 
 
+def test_after_silence_sound_goes_on_as_if_there_had_been_none() -> None:
+    """Silent blocks are not mixed: many of them are as one block that is."""
+
+    def play(often: bool) -> Any:
+        chip = Chip(DMG)
+        chip.write(NR50, 0x77).write(NR51, 0xFF)
+        chip.listen(RATE, 0.6)
+        chip.listener.leak = 1 << 18
+        chip.write(NR12, 0xA0).write(NR14, 0x86).wait(20_000).write(NR12, 0)
+        quiet = 0
+        for _ in range(200):
+            chip.wait(1000)
+            if often:
+                hearing.finish(chip.listener, chip.now)
+                quiet += not chip.listener.touched and hearing.silent(chip.listener, 0)
+        assert quiet > 100 or not often
+        return chip.write(NR12, 0xA0).write(NR14, 0x86).wait(20_000).heard()[0]
+
+    whole = play(False)
+    assert whole[-500:].std() > 300
+    assert not whole[-4000:-1000].any()
+    assert (play(True) == whole).all()
+
+
 def test_the_number_of_samples_is_the_time() -> None:
     for rate in (8000, 44100, 48000, 96000):
         chip = Chip(DMG)

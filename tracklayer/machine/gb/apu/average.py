@@ -37,6 +37,7 @@ class Listener(Protocol):
     capacity: u32
     steps: Ptr[u64]
     areas: Ptr[u64]
+    touched: u1
     averaging: u1
     area: u64
 
@@ -132,3 +133,4 @@ def finish(listener: Listener, made: u32) -> None:
         listener.areas[tap] = kept
         left_over = left_over | kept
     listener.averaging = left_over != 0
+    listener.touched = 1

@@ -46,6 +46,8 @@ class Listener:
     """Samples ready."""
     steps: Ptr[u64]
     """Pairs: `capacity` + TAPS for each lane. There is a lane for each channel, or one for all."""
+    touched: u1
+    """There is something in `steps`."""
     areas: Ptr[u64]
     """Pairs: `capacity` + TAPS, as `steps`, but what noise that is averaged adds (average.py), << RATE_BITS."""
     averaging: u1
@@ -93,6 +95,7 @@ def step(listener: Listener, channel: u2, change: u64, at: u64) -> None:
     position = u64(listener.lead + u64(u64(at - listener.base) * listener.rate))
     index: u32 = u32(position >> RATE_BITS)
     if index < listener.capacity:
+        listener.touched = 1
         row = (position >> (RATE_BITS - PHASES_BITS) & (PHASES - 1)) << TAPS_BITS
         if listener.separate:
             index = u32(index + channel * (listener.capacity + TAPS))
@@ -282,15 +285,42 @@ def finish(listener: Listener, now: u64) -> None:
             listener.count = 0
         if listener.averaging:
             average.finish(listener, made)
+        kept: u64 = 0
         for lane in range(CHANNELS):
             if lane == 0 or listener.separate:
-                mix(listener, lane, made)
+                if listener.touched or not silent(listener, lane):
+                    kept = kept | mix(listener, lane, made)
+                else:
+                    hush(listener, lane, made)
+        listener.touched = kept != 0
         listener.count += made
 
 
+@typed
+def silent(listener: Listener, lane: u2) -> bool:
+    """Whether a lane's samples are 0 as long as there are no steps: the high-pass filter has taken off everything."""
+    total = listener.sums[lane]
+    return listener.charges[2 * lane] >> CHARGE_BITS == left(total) and listener.charges[
+        2 * lane + 1
+    ] >> CHARGE_BITS == right(total)
+
+
 @typed(shared=True)
-def mix(listener: Listener, lane: u2, made: u32) -> None:
-    """So many samples of a lane: the sum of all differences, less what the high-pass filter takes off."""
+def hush(listener: Listener, lane: u2, made: u32) -> None:
+    """So many samples of nothing."""
+    to: u32 = u32(2 * (lane * listener.capacity + listener.count))
+    end = u32(to + 2 * made)
+    while to < end:
+        listener.samples[to] = 0
+        to = u32(to + 1)
+
+
+@typed(shared=True)
+def mix(listener: Listener, lane: u2, made: u32) -> u64:
+    """So many samples of a lane: the sum of all differences, less what the high-pass filter takes off.
+
+    Returns: 0 if no steps are left for later samples.
+    """
     at: u32 = u32(lane * (listener.capacity + TAPS))
     to: u32 = u32(2 * (lane * listener.capacity + listener.count))
     total: u64 = listener.sums[lane]
@@ -313,7 +343,10 @@ def mix(listener: Listener, lane: u2, made: u32) -> None:
     listener.charges[2 * lane] = charge_left
     listener.charges[2 * lane + 1] = charge_right
     first = u32(lane * (listener.capacity + TAPS))
+    later: u64 = 0
     for tap in range(TAPS):
         kept = listener.steps[at + tap]
         listener.steps[at + tap] = 0
         listener.steps[first + tap] = kept
+        later = later | kept
+    return later
