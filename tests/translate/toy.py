@@ -577,6 +577,7 @@ class ToyGuest(Guest):
     pinned = ("clock.left", "pc", "r0", "r1", "r2", "r3", "sp", "zero", "carry")
     cached = ("saved",)
     volatile = ("zero", "carry")
+    page_maps = ("host.pages", "host.write_pages")
     opcodes = 256
     handlers = 256 + 8
     pc = "pc"

@@ -170,6 +170,7 @@ class GameBoyGuest(Sm83Guest):
 
     name = "gb"
     context = GB
+    page_maps = ("host.read_map", "host.write_map")
 
     @staticmethod
     @typed

@@ -20,6 +20,8 @@ class Guest:
     opcodes:  how many first opcodes there are; handlers: how many handlers in all (opcodes behind a prefix come after).
     pc, left: paths of the program counter and of the time left until the next boundary; both are pinned.
     engine_path, host_path: of the EngineHost and of the `lang.Host` in the context.
+    page_maps: paths of arrays of pointers to pages of plain memory, by the high byte of an address; they change where
+              translated code is left, and nowhere else.
     longest:  bytes of the longest instruction. stop_for_room: what `clock.stop` is set to where a code cache is full.
     """
 
@@ -28,6 +30,7 @@ class Guest:
     pinned: tuple[str, ...]
     cached: tuple[str, ...] = ()
     volatile: tuple[str, ...] = ()
+    page_maps: tuple[str, ...] = ()
     opcodes: int
     handlers: int
     pc: str

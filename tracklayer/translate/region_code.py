@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..compiler.convention import Convention
+from ..compiler.convention import Convention, Virtual
 from ..compiler.intrinsics import CONTROL
 from ..compiler.program import HANDLER, Program
 from ..compiler.sources import FunctionInfo, describe_function
@@ -24,7 +24,9 @@ from ..compiler.statements import Walker
 from ..compiler.text import RARELY, Block, Definition
 from ..compiler.values import Int, Known, Ref, Value, known_int
 from ..lang import go, typed
+from .fast_loops import FastLoop
 from .guest import Guest
+from .loops import find_loops
 from .regions import Region, return_addresses
 from .stencils import jump
 
@@ -49,10 +51,26 @@ def to_again(context: Any, guest: Any) -> None:
 
 def region_program(guest: type[Guest], region: Region, name: str) -> str:
     """The IR text of a region: one handler, to be entered with PC at any of its heads."""
-    return _RegionCompiler(guest, region).build(name)
+    return RegionCompiler(guest, region).build(name)
 
 
-class _RegionCompiler:
+class Place:
+    """A block where ways meet: `NAME.OFFSET` is the phi of a field. incoming: the ways' labels, and what they bring."""
+
+    def __init__(self, block: Block, name: str) -> None:
+        self.block = block
+        self.name = name
+        self.incoming: list[tuple[str, dict[int, str]]] = []
+
+    def phi(self, offset: int) -> str:
+        """The name of a field's phi."""
+        return f"%{self.name}.{offset}"
+
+
+class RegionCompiler:
+    """Writes a region. `heads` is where ways into each head lead; those to a loop's header from inside the loop lead to
+    `again`, so that the fast way through it is tried once from outside."""
+
     def __init__(self, guest: type[Guest], region: Region) -> None:
         self.guest = guest
         self.region = region
@@ -61,13 +79,14 @@ class _RegionCompiler:
         self.convention = Convention(guest.context, guest.pinned, (*guest.cached, *more))
         places = {field.path: field.offset for field in self.convention.by_offset.values()}
         self.pc, self.left, self.counted = places[guest.pc], places[guest.left], places[counted]
+        self.fields = [field for field in self.convention.by_offset.values() if field.offset != self.pc]
         self.program = Program(self.convention, dict(CONTROL))
         self.program.leaves = self._cold
         self.step = describe_function(run_step)
         self.walker = Walker(self.program, self.program.module, self.step, self.convention, True, self.pc)
         self.context = Ref("%context", 0, guest.context, True)
-        self.blocks: dict[int, Block] = {}
-        self.incoming: dict[int, list[tuple[str, dict[int, str]]]] = {head: [] for head in region}
+        self.heads: dict[int, Place] = {}
+        self.again: dict[int, Place] = {}
         self.returns = sorted(return_addresses(region))
         self.before: dict[int, Value] = {}
 
@@ -83,35 +102,50 @@ class _RegionCompiler:
         for field in self.convention.cached:
             place = Ref("%context", field.offset, field.kind, True)
             entry.fields[field.offset] = walker.load_memory(entry, place, "field")
-        self.blocks = {head: walker.text.block() for head in self.region}
+        self.heads = {head: self.place(f"h{head}") for head in self.region}
+        loops = {loop.header: loop for loop in find_loops(self.region)}
+        self.again = {header: self.place(f"a{header}") for header in loops}
+        within = {head: loop.header for loop in loops.values() for head in loop.body}
         self._switch(entry, list(self.region))
         for head in self.region:
-            self._head(head)
-        for head, block in self.blocks.items():
-            for field in self.convention.by_offset.values():
-                if field.offset != self.pc:
-                    ways = ", ".join(f"[ {names[field.offset]}, %{label} ]" for label, names in self.incoming[head])
-                    block.phis.append(f"  {_phi(head, field.offset)} = phi i{field.width} {ways}")
-        head_line = f"define {HANDLER} void @{name}({', '.join(parameters)}) nounwind"
+            if head in loops:
+                FastLoop(self, loops[head]).write()
+            header = within.get(head)
+            ways = self.heads if header is None else {**self.heads, header: self.again[header]}
+            self.write_head(head, self.again.get(head, self.heads[head]), ways)
+        for meeting in (*self.heads.values(), *self.again.values()):
+            for field in self.fields:
+                write_phi(meeting, field)
+        head_line = f"define {HANDLER} void @{name}({', '.join(parameters)}) nounwind \"no-builtins\""
         self.program.module.functions.append(Definition(name, f"{head_line} {{\n{walker.text.render()}\n}}", ""))
         return self.program.render()
 
-    def _head(self, head: int) -> None:
-        """The steps of a head, from its phis to wherever control goes."""
+    def place(self, name: str) -> Place:
+        """A new place."""
+        return Place(self.walker.text.block(), name)
+
+    def write_head(self, head: int, place: Place, ways: Mapping[int, Place], checked: bool = True) -> list[str]:
+        """The steps of a head, from a place's phis to wherever control goes. checked: they see to it that nothing is
+        due before the last one begins.
+
+        Returns: the labels of the blocks from which control goes to what is none of `ways`, or out of the region.
+        """
         walker, steps = self.walker, self.region[head]
         fields: dict[int, Value] = {
-            field.offset: Int(_phi(head, field.offset), field.width, field.kind.lo, field.kind.hi)
-            for field in self.convention.by_offset.values()
+            field.offset: Int(place.phi(field.offset), field.width, field.kind.lo, field.kind.hi)
+            for field in self.fields
         }
         fields[self.pc] = Known(head)
-        state = State(self.blocks[head], {}, fields, set(fields))
-        budget = sum(step.cycles for step in steps[:-1])
-        left = walker.arith.operand(state.block, fields[self.left], 32)
-        due = walker.arith.op(state.block, f"icmp sle i32 {left}, {budget}")
-        out, on = walker.text.block(), walker.text.block()
-        state.block.lines.append(f"  br i1 {due}, label %{out.label}, label %{on.label}, {RARELY}")
-        self._walk(describe_function(to_short), state.fork(out), {})
-        state.block = on
+        state = State(place.block, {}, fields, set(fields))
+        if checked:
+            budget = sum(step.cycles for step in steps[:-1])
+            left = walker.arith.operand(state.block, fields[self.left], 32)
+            due = walker.arith.op(state.block, f"icmp sle i32 {left}, {budget}")
+            out, on = walker.text.block(), walker.text.block()
+            state.block.lines.append(f"  br i1 {due}, label %{out.label}, label %{on.label}, {RARELY}")
+            self._walk(describe_function(to_short), state.fork(out), {})
+            state.block = on
+        left_from = []
         for number, step in enumerate(steps):
             self.before = dict(state.fields)
             state.fields[self.pc] = Known(step.behind)
@@ -123,11 +157,12 @@ class _RegionCompiler:
                 end.dirty = set(end.fields)
                 if number + 1 < len(steps) and known_int(end.fields[self.pc]) == step.behind:
                     going_on.append(end)
-                else:
-                    self._leave(end)
+                elif not self._leave(end, ways):
+                    left_from.append(end.block.label)
             if not going_on:
-                return
+                break
             (state,) = going_on  # paths with the same PC were joined
+        return left_from
 
     def _kind(self, offset: int) -> Any:
         return self.convention.by_offset[offset].kind
@@ -138,35 +173,41 @@ class _RegionCompiler:
         given = {"context": self.context, "guest": Known(self.guest), **values}
         return [end for end, _ in self.walker.begin(info, given, state)]
 
-    def _leave(self, state: State) -> None:
-        """To the head at PC, or out of the region."""
+    def _leave(self, state: State, ways: Mapping[int, Place]) -> bool:
+        """To the head at PC, or out of the region. Returns: whether it was one of `ways`."""
         target = known_int(state.fields[self.pc])
-        if target in self.region:
-            self._enter(state, target)
-            state.block.lines.append(f"  br label %{self.blocks[target].label}")
+        place = ways.get(target) if target is not None else None
+        if place is None and target is not None:
+            place = self.heads.get(target)
+        if place is not None:
+            self.enter(place, state.block, self._names(state))
         elif target is None and self.returns:
             self._switch(state, self.returns)
         else:
             self._walk(describe_function(jump), state, {})
+        return target in ways
 
     def _switch(self, state: State, heads: list[int]) -> None:
         """To the head of these that PC is at, or out of the region."""
         other = self.walker.text.block()
         pc = self.walker.arith.operand(state.block, state.fields[self.pc], 32)
         for head in heads:
-            self._enter(state, head)
-        cases = " ".join(f"i32 {head}, label %{self.blocks[head].label}" for head in heads)
+            self.heads[head].incoming.append((state.block.label, self._names(state)))
+        cases = " ".join(f"i32 {head}, label %{self.heads[head].block.label}" for head in heads)
         state.block.lines.append(f"  switch i32 {pc}, label %{other.label} [ {cases} ]")
         self._walk(describe_function(jump), state.fork(other), {})
 
-    def _enter(self, state: State, head: int) -> None:
-        """Note what the head's phis get from here."""
-        names = {
+    def enter(self, place: Place, block: Block, names: dict[int, str]) -> None:
+        """Go to a place from the end of a block."""
+        place.incoming.append((block.label, names))
+        block.lines.append(f"  br label %{place.block.label}")
+
+    def _names(self, state: State) -> dict[int, str]:
+        """What the phis of a place get from here."""
+        return {
             field.offset: self.walker.arith.operand(state.block, state.fields[field.offset], field.width)
-            for field in self.convention.by_offset.values()
-            if field.offset != self.pc
+            for field in self.fields
         }
-        self.incoming[head].append((state.block.label, names))
 
     def _cold(self, walker: Walker, state: State) -> None:
         """More than plain memory: to the interpreter, with everything as it was before the instruction."""
@@ -181,5 +222,7 @@ class _RegionCompiler:
         return address
 
 
-def _phi(head: int, offset: int) -> str:
-    return f"%h{head}.{offset}"
+def write_phi(place: Place, field: Virtual) -> None:
+    """The phi of a field at a place."""
+    ways = ", ".join(f"[ {names[field.offset]}, %{label} ]" for label, names in place.incoming)
+    place.block.phis.append(f"  {place.phi(field.offset)} = phi i{field.width} {ways}")

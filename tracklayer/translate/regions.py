@@ -49,11 +49,11 @@ Region = dict[int, tuple[Step, ...]]
 def find_region(guest: type[Guest], fetch: Fetch, start: int) -> Region:
     """The loops that `start` lies on or leads to; empty where there are none."""
     heads = _explore(guest, fetch, start)
-    if start not in {target for steps in heads.values() for target in _successors(steps, heads)}:
+    if start not in {target for steps in heads.values() for target in successors(steps, heads)}:
         del heads[start]  # only the sample's place, somewhere in a loop
     heads = {head: _steps(guest, fetch, head, heads.keys() - {head}) for head in heads}
     heads = {head: steps for head, steps in heads.items() if steps}
-    ways = {head: _successors(steps, heads) for head, steps in heads.items()}
+    ways = {head: successors(steps, heads) for head, steps in heads.items()}
     region = {head: heads[head] for head in sorted(heads) if head in _reached(ways, head)}
     while sum(map(len, region.values())) > MOST_STEPS:
         region.popitem()
@@ -115,7 +115,7 @@ def _decode(guest: type[Guest], fetch: Fetch, address: int) -> Step | None:
     return Step(address, index, operand, length, described.cycles, described.flow, target, described.calls)
 
 
-def _successors(steps: tuple[Step, ...], heads: Region) -> set[int]:
+def successors(steps: tuple[Step, ...], heads: Region) -> set[int]:
     """The heads that may come next. A computed jump counts as a return from any call."""
     if not steps:
         return set()

@@ -1,0 +1,222 @@
+"""Random programs full of loops, the same on all engines: `python -m tests.loop_programs [--count 300] [--seed N]`.
+
+Loops that count, copy, fill, add up, wait for memory that an interrupt's handler changes, wait for a register, or only
+pass the time; with ways that part and meet, routines, and loops inside; over page ends, into video RAM, HRAM, registers
+and closed memory; with quick timers, the screen on and off, DMA, and at either speed. Their starting values change from
+one time to the next, so that they end at any place. Blocks and regions are held against the interpreter. Every
+difference is printed with the program's seed; the exit status is 1 if there was any.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from random import Random
+
+from tests.api.images import signed
+from tracklayer import GameBoy
+from tracklayer.api.lockstep import Report, lockstep
+from tracklayer.cpu.sm83 import SM83
+from tracklayer.isa import assemble
+
+INSTRUCTIONS = 400_000
+LENGTHS = (60, 600, 6_000, 60_000, 300_000)
+TEXT = """
+    org $40
+    {handlers}
+    org $100
+    JP start
+    org $150
+{routines}
+start:
+    DI
+    LD SP,{stack}
+    LD A,{lcdc}
+    LDH [$FF40],A
+    {speed}
+    LD A,{tma}
+    LDH [$FF06],A
+    LD A,{tac}
+    LDH [$FF07],A
+    LD A,{stat}
+    LDH [$FF41],A
+    LD A,{enable}
+    LDH [$FFFF],A
+    {interrupts}
+again:
+{loops}
+    JP again
+"""
+ANY = (
+    "ADD A,B", "ADC A,C", "XOR A,D", "OR A,E", "AND A,H", "SUB A,L", "SBC A,A", "CP A,B", "INC D", "DEC E", "INC B",
+    "DEC C", "RLCA", "RRA", "SWAP A", "SRL D", "RL E", "LD D,A", "LD E,B", "LD A,C", "LD B,A", "LD H,D", "LD L,A",
+    "DAA", "CPL", "SCF", "CCF", "BIT 3,A", "SET 2,E", "NOP", "ADD HL,DE", "ADD HL,BC", "INC HL", "DEC HL", "INC DE",
+    "DEC BC", "LD A,[HL]", "LD A,[DE]", "LD A,[BC]", "LD [HL],A", "LD [DE],A", "LD [HL],7", "INC [HL]", "ADD A,[HL]",
+    "LD A,[HL+]", "LD [HL+],A", "LD A,[HL-]", "LD [HL-],A", "PUSH DE", "POP DE", "LDH A,[$FF90]", "LDH [$FF91],A",
+    "LD A,[$C123]",
+    "LD [$C1FF],A", "LDH A,[$FF44]", "LDH A,[$FF04]", "LDH [$FF47],A", "LDH [$FF05],A", "LD A,D", "ADD A,3", "CP A,9",
+)  # fmt: skip
+QUIET = ("ADD A,B", "XOR A,D", "INC D", "SWAP A", "NOP", "AND A,H", "INC E", "LD L,A", "RLCA", "ADC A,E", "ADD HL,DE")
+POINTERS = (0xC000, 0xC0F0, 0xC0FF, 0xC7F9, 0xCFFE, 0xD0FD, 0xDFF0, 0xDFFF, 0xE0F8, 0xFDF8, 0xFE9C, 0xFF7C, 0xFFF8)
+MORE_POINTERS = (0x0000, 0x3FF8, 0x7FFA, 0x8000, 0x9FF8, 0xA0FC, 0xBFFE)
+POLLED = ("$FF44", "$FF41", "$FF04", "$FF05", "$FF0F", "$FF00", "$FF02", "$FF26", "$FF69", "$FF55", "$FF90")
+
+
+class Writer:
+    """Random loops as text."""
+
+    def __init__(self, source: Random) -> None:
+        self.source = source
+        self.labels = 0
+
+    def label(self) -> str:
+        self.labels += 1
+        return f"at{self.labels}"
+
+    def pointer(self) -> str:
+        source = self.source
+        place = source.choice(POINTERS) if source.random() < 0.7 else source.randrange(0xC000, 0xDF00)
+        place = source.choice(MORE_POINTERS) if source.random() < 0.15 else place
+        return f"${place + source.choice((0, 0, 1, 3)) & 0xFFFF:04X}"
+
+    def some(self, kinds: tuple[str, ...], most: int) -> list[str]:
+        return [self.source.choice(kinds) for _ in range(self.source.randrange(most + 1))]
+
+    def setup(self) -> list[str]:
+        """Starting values, others each time."""
+        source = self.source
+        lines = [f"LD HL,{self.pointer()}", f"LD DE,{self.pointer()}"]
+        lines += [f"LD BC,{source.choice((1, 2, 5, 37, 256, 257, 300, 0, 0x810))}"] * (source.random() < 0.5)
+        change = f"LDH A,[$FF92]\nADD A,{source.randrange(1, 256, 2)}\nLDH [$FF92],A"
+        lines += [change, source.choice(("LD C,A", "LD L,A", "LD E,A", "LD B,A\nLD C,A", "LD B,A", "NOP"))]
+        return lines
+
+    def body(self, most: int, inside: int = 1) -> list[str]:
+        """Instructions, with ways that part and meet again, loops and calls among them."""
+        source = self.source
+        lines = self.some(ANY if source.random() < 0.6 else QUIET, most)
+        if source.random() < 0.3:
+            over = self.label()
+            way = f"JR {source.choice(('NZ', 'Z', 'NC', 'C'))},{over}"
+            lines += [way, *self.some(ANY if source.random() < 0.5 else QUIET, 2), f"{over}:"]
+        if inside and source.random() < 0.1:
+            lines += ["PUSH BC", *self.counted(0), "POP BC"]
+        if source.random() < 0.1:
+            lines.append(f"CALL {source.choice(('short', 'longer', 'waits'))}")
+        return lines + self.some(QUIET, 2)
+
+    def counted(self, inside: int) -> list[str]:
+        begin = self.label()
+        ends = (
+            "DEC B\nJR NZ,{}", "DEC C\nJR NZ,{}", "DEC BC\nLD A,B\nOR A,C\nJR NZ,{}", "INC E\nJR NZ,{}",
+            "DEC E\nJP NZ,{}", "DEC A\nJR NZ,{}", "INC L\nJR NZ,{}", "INC C\nLD A,C\nCP A,200\nJR NZ,{}",
+            "DEC DE\nLD A,E\nOR A,D\nJR NZ,{}", "LD A,H\nCP A,$DE\nJR C,{}", "INC HL\nLD A,L\nAND A,A\nJR NZ,{}",
+        )  # fmt: skip
+        return [f"{begin}:", *self.body(6, inside), self.source.choice(ends).format(begin)]
+
+    def copying(self) -> list[str]:
+        begin, source = self.label(), self.source
+        read = source.choice(("LD A,[HL+]", "LD A,[HL-]", "LD A,[HL]\nINC HL", "LD A,[DE]\nINC HL", "LD A,5\nINC HL"))
+        write = source.choice(("LD [DE],A\nINC DE", "LD [DE],A\nINC E", "LD [DE],A\nDEC DE", "XOR A,E\nLD E,A"))
+        end = source.choice(("DEC BC\nLD A,B\nOR A,C\nJR NZ,{}", "DEC B\nJR NZ,{}", "DEC C\nJP NZ,{}")).format(begin)
+        return [f"{begin}:", read, *self.some(QUIET[:5], 1), write, end]
+
+    def waiting(self) -> list[str]:
+        """For memory, or a register, to be something; with a count of tries, so that it ends."""
+        begin, source = self.label(), self.source
+        asks = ("LDH A,[$FF90]", "LD A,[$C010]", "LD HL,$C010\nLD A,[HL]", f"LDH A,[{source.choice(POLLED)}]")
+        ask = source.choice(asks)
+        test = source.choice(
+            (f"CP A,{source.randrange(160)}", "AND A,3", "AND A,A", "BIT 1,A", "CP A,B", "LD C,A\nCP A,C", "XOR A,D")
+        )
+        if source.random() < 0.5:
+            return [f"{begin}:", ask, test, f"JR {source.choice(('NZ', 'Z', 'C', 'NC'))},{begin}"]
+        way = source.choice(("NZ", "Z"))
+        return [f"{begin}:", ask, test, f"JR {way},{begin}x", "DEC B", f"JR NZ,{begin}", f"{begin}x:"]
+
+    def loop(self) -> list[str]:
+        kind = self.source.choice((self.copying, self.waiting, lambda: self.counted(1), lambda: self.counted(1)))
+        return ["PUSH HL", "POP HL", *self.setup(), *kind()]
+
+    def handlers(self) -> str:
+        change = "PUSH AF\nLDH A,[$FF90]\nINC A\nLDH [$FF90],A\nLD [$C010],A\nPOP AF\nRETI"
+        lines = [f"org ${address:X}\nJP handler" for address in range(0x40, 0x68, 8)]
+        copies = "LD A,$C1\nLDH [$FF46],A" if self.source.random() < 0.1 else ""
+        return "\n".join(lines) + f"\norg $80\nhandler:\n{copies}\n{change}"
+
+
+ROUTINES = """
+short:
+    INC E
+    RET
+longer:
+    LD A,D
+    ADD A,7
+    LD D,A
+    RET C
+    DEC D
+    RET
+waits:
+    PUSH BC
+    LD B,9
+waits_on:
+    DEC B
+    JR NZ,waits_on
+    POP BC
+    RET
+"""
+
+
+def image(seed: int) -> bytes:
+    """A cartridge with loops."""
+    source = Random(seed)
+    writer = Writer(source)
+    text = TEXT.format(
+        handlers=writer.handlers(), routines=ROUTINES, stack=source.choice(("$DFF0", "$FFFE", "$CFFF", "$D001")),
+        lcdc=source.choice((0, 0x91, 0x91, 0xF7)), tma=source.randrange(256), tac=source.choice((0, 4, 5, 5, 6, 7)),
+        stat=source.choice((0, 0, 8, 0x40, 0x78)), enable=source.choice((0, 1, 4, 5, 31, 7)),
+        interrupts=source.choice(("EI", "EI", "NOP")),
+        speed="LD A,1\nLDH [$FF4D],A\nSTOP" if source.random() < 0.2 else "",
+        loops="\n".join(line for _ in range(source.randrange(1, 5)) for line in writer.loop()),
+    )  # fmt: skip
+    made = bytearray(assemble(text, SM83, name=f"loops {seed}", size=0x8000).data)
+    made[0x143] = source.choice((0x00, 0x80))
+    if source.random() < 0.3:
+        made[0x147:0x14A] = bytes((3, 0, 2))
+    return signed(made)
+
+
+def check(seed: int, instructions: int = INSTRUCTIONS) -> list[tuple[str, Report]]:
+    """Run a program on the engines. Returns: the reports of those that differ from the interpreter."""
+    rom = image(seed)
+    model = Random(seed ^ 0x5EED).choice(("dmg", "cgb"))
+    found = []
+    for engine in ("blocks", "regions"):
+        left, right = GameBoy(rom, engine="interpreter", model=model), GameBoy(rom, engine=engine, model=model)
+        report = lockstep(left, right, instructions, seed=seed, buttons=True, lengths=LENGTHS)
+        if report.divergence is not None:
+            found.append((engine, report))
+    return found
+
+
+def main() -> int:
+    """Run many programs."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=0, help="of the first program")
+    options = parser.parse_args()
+    start, wrong = time.monotonic(), 0
+    for seed in range(options.seed, options.seed + options.count):
+        for engine, report in check(seed):
+            wrong += 1
+            assert report.divergence is not None
+            fields = ", ".join(str(field) for field in report.divergence.fields[:6])
+            print(f"seed {seed}: {engine} differs from the interpreter at cycle {report.divergence.shown}: {fields}")
+            print("\n".join(report.divergence.trace[-12:]), flush=True)
+    print(f"{options.count} programs from seed {options.seed} in {time.monotonic() - start:.0f} s, {wrong} differences")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

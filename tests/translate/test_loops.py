@@ -1,0 +1,105 @@
+"""Loops of regions: found, what a pass through one does, and the fast way through it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from tracklayer.compiler.text import Block
+from tracklayer.isa import assemble
+from tracklayer.translate.loops import Body, find_loops
+from tracklayer.translate.region_code import region_program
+from tracklayer.translate.regions import find_region
+
+from .toy import TOY, ToyGuest
+
+NESTED = """
+again:
+    SET R1,200
+inner:
+    STX R0
+    ADDI R1,255
+    BZ over
+    ADDI R2,1
+over:
+    ADDI R2,1
+    BNZ inner
+    JMP again
+"""
+
+
+def region_of(text: str) -> Any:
+    data = bytes(assemble(text, TOY, name="toy").data).ljust(0x200, b"\0")
+    return find_region(ToyGuest, lambda at: data[at : at + 4] if at < 0x1FC else b"", 0)
+
+
+def test_the_innermost_loops_are_found() -> None:
+    (loop,) = find_loops(region_of(NESTED))
+    assert loop.header == 2
+    assert loop.body == (2, 8, 10)  # the way around ADDI R2,1 is in it, and comes before what follows both
+
+
+def test_a_loop_that_calls_is_none() -> None:
+    assert find_loops(region_of("again:\nCALL routine\nBNZ again\nJMP 0\nroutine:\nRET")) == []
+
+
+def body(lines: str, **joins: list[str]) -> Body:
+    block = Block("b1")
+    block.lines = [f"  {line.strip()}" for line in lines.strip().splitlines()]
+    return Body([block], {"%f1.8": 16, "%f1.10": 8}, {f"%{name}": values for name, values in joins.items()})
+
+
+def test_sums() -> None:
+    it = body("%a = add i32 %f1.8, 1\n%b = and i32 %a, 65535\n%c = sub i32 %b, 3\n%d = and i32 %c, 255", j=["%a", "%b"])
+    assert it.sum16("%b") == ("%f1.8", 1)
+    assert it.sum16("%c") == ("%f1.8", 0xFFFE)
+    assert it.sum16("%j") == ("%f1.8", 1)
+    assert it.sum16("%d") is None  # its upper bits are gone
+    assert it.low("%d") == ("%f1.8.lo", 0xFE)
+    assert it.sum16("%f1.10") is None  # eight bits do not count up beyond them
+
+
+def test_halves() -> None:
+    it = body(
+        """%h = lshr i32 %f1.8, 8
+        %i = sub i32 %h, 1
+        %k = and i32 %i, 255
+        %s = shl i32 %k, 8
+        %l = and i32 %f1.8, 255
+        %w = or i32 %s, %l"""
+    )
+    assert it.high("%w") == ("%f1.8.hi", 255)
+    assert it.low("%w") == ("%f1.8.lo", 0)
+    assert it.sum16("%w") is None
+
+
+@pytest.mark.parametrize(
+    ("lines", "found"),
+    [
+        ("%x = sub i32 %f1.10, 1\n%y = and i32 %x, 255\n%z = icmp eq i32 %y, 0", (("%f1.10", 255), 8, True)),
+        ("%x = add i32 %f1.8, 1\n%y = and i32 %x, 65535\n%z = icmp ne i32 %y, 0", (("%f1.8", 1), 16, False)),
+        ("%x = lshr i32 %f1.8, 8\n%v = and i32 %f1.8, 255\n%y = or i32 %x, %v\n%z = icmp eq i32 %y, 0",
+         (("%f1.8", 0), 16, True)),
+        ("%x = add i32 %f1.8, 1\n%y = and i32 %x, 4095\n%z = icmp eq i32 %y, 0", None),
+        ("%x = lshr i32 %f1.8, 8\n%v = and i32 %f1.10, 255\n%y = or i32 %x, %v\n%z = icmp eq i32 %y, 0", None),
+        ("%x = add i32 %f1.8, 1\n%z = icmp eq i32 %x, 0", None),  # 65535 and 1 are 65536 there
+    ],
+)  # fmt: skip
+def test_what_is_compared_with_zero(lines: str, found: Any) -> None:
+    assert body(lines).zero_test("%z") == found
+
+
+def test_the_fast_way_looks_pages_up_before_the_loop() -> None:
+    text = region_program(ToyGuest, region_of("again:\nSTX R0\nADDI R1,255\nBNZ again\nJMP 0"), "region")
+    blocks = dict(re.findall(r"^(b\d+):\n(.*?)(?=^b\d+:|^})", text, re.M | re.S))
+    (first,) = (one for one in blocks.values() if "%f0.pass = phi" in one)
+    inside = [first]
+    for block in inside:  # and all that it leads to, up to the loop's end
+        labels = re.findall(r"label %(b\d+)", block) if "%f0.pass.more" not in block else []
+        inside += [blocks[label] for label in labels if blocks[label] not in inside]
+    loop = "\n".join(block for block in inside if "musttail" not in block)
+    assert "store i8" in loop
+    assert "load ptr" not in loop
+    assert "%f0.pass.more = icmp ult" in loop

@@ -1,0 +1,377 @@
+"""The fast way through a region's loop: so many passes at once as nothing can come between.
+
+For:       `FastLoop`, which writes it beside the loop's plain code.
+Not for:   what a pass does (loops.py), the plain code (region_code.py).
+Invariant: the fast way is what so many passes of the plain code are. Before it begins it is known that so many end
+           before anything is due, that as many find their addresses on the same pages of plain memory, and that no
+           count that ends the loop reaches zero; whatever else may end it is looked at in each pass.
+
+Fields that go up or down by a constant are computed from the number of the pass, pages are looked up once. What is left
+is a counted loop as LLVM likes it: it vectorises it, computes its outcome without running it, or unrolls it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..compiler.convention import Virtual, find
+from ..compiler.text import POINTER, Block
+from .loops import Body, Loop, Sum
+
+if TYPE_CHECKING:
+    from .region_code import Place, RegionCompiler
+
+class Halves(NamedTuple):
+    """How the halves of a 16-bit field change with each pass; None: by no constant."""
+
+    low: int | None
+    high: int | None
+
+
+Plan = int | Halves | None
+"""How a field changes with each pass: by a constant, its halves each for itself, or somehow."""
+
+
+class FastLoop:
+    """Writes one loop's fast way, and the way to it from the place of its header."""
+
+    def __init__(self, compiler: RegionCompiler, loop: Loop) -> None:
+        self.compiler = compiler
+        self.loop = loop
+        self.text = compiler.walker.text
+        self.at = compiler.heads[loop.header]
+        self.plain = compiler.again[loop.header]
+        self.pass_number = f"%f{loop.header}.pass"
+        self.plans: dict[int, Plan] = {}
+        self.lines: list[str] = []
+        """Of the block before the loop."""
+
+    def write(self) -> None:
+        """Write it; if it cannot be, the way from the header leads to the plain code."""
+        places = (*self.compiler.heads.values(), *self.compiler.again.values())
+        marks = [(place, len(place.incoming)) for place in places]
+        count = len(self.text.blocks)
+        if not self._try():
+            self.text.discard_after(count)
+            for place, length in marks:
+                del place.incoming[length:]
+            self.compiler.enter(self.plain, self.at.block, self._initial())
+
+    def _try(self) -> bool:
+        compiler, header = self.compiler, self.loop.header
+        count = len(self.text.blocks)
+        self.first = compiler.place(f"f{header}")
+        self.latch = compiler.place(f"l{header}")
+        inner = {head: compiler.place(f"f{header}_{head}") for head in self.loop.body[1:]}
+        begin = self.text.block()
+        ways = {**inner, header: self.latch}
+        exits: list[str] = []
+        walked = compiler.place(f"f{header}")  # the header's phis and counts stand before its steps
+        for head in self.loop.body:
+            exits += compiler.write_head(head, inner.get(head, walked), ways, checked=False)
+        if not all(place.incoming for place in ways.values()):  # some way is never taken
+            return False
+        blocks = self.text.blocks[count:]
+        joins = {
+            place.phi(field.offset): [names[field.offset] for _, names in place.incoming]
+            for place in (*inner.values(), self.latch)
+            for field in compiler.fields
+        }
+        widths = {self.first.phi(field.offset): field.kind.bits for field in compiler.fields}
+        self.body = Body(blocks, {name: bits for name, bits in widths.items() if bits in (8, 16)}, joins)
+        span = self.body.span(self.latch.phi(compiler.left), self.first.phi(compiler.left))
+        if span is None or span[0] >= 0:
+            return False
+        for field in compiler.fields:
+            self.plans[field.offset] = self._plan(field, inner)
+        self._write_begin(begin, -span[0], blocks, exits)
+        self.first.block.lines.append(f"  br label %{walked.block.label}")
+        self._write_header(begin)
+        for place in inner.values():
+            for field in compiler.fields:
+                self._write_join(place, field)
+        return True
+
+    # -------------------------------------------------------------------------------- what each pass does
+
+    def _plan(self, field: Virtual, inner: dict[int, Place]) -> Plan:
+        name, last = self.first.phi(field.offset), self.latch.phi(field.offset)
+        if field.kind.bits == 8:
+            low = self.body.low(last)
+            return low[1] if low and low[0] == name else None
+        if field.kind.bits != 16:
+            return None
+        whole = self.body.sum16(last)
+        if whole and whole[0] == name:
+            return whole[1]
+        if any(self.body.taken_whole(place.phi(field.offset)) for place in (self.first, *inner.values())):
+            return None
+        low, high = self.body.low(last), self.body.high(last)
+        return Halves(
+            low[1] if low and low[0] == f"{name}.lo" else None, high[1] if high and high[0] == f"{name}.hi" else None
+        )
+
+    def _step(self, base: str) -> int | None:
+        """What is added to a base with each pass; modulo 256 for halves."""
+        if not base:
+            return 0
+        offset, _, half = base.split(".", 1)[1].partition(".")
+        plan = self.plans[int(offset)]
+        if isinstance(plan, Halves):
+            return plan.low if half == "lo" else plan.high if half == "hi" else None
+        if plan is None or (half == "hi" and plan != 0):
+            return None
+        return plan
+
+    # -------------------------------------------------------------------------------- before the loop
+
+    def _initial(self) -> dict[int, str]:
+        return {field.offset: self.at.phi(field.offset) for field in self.compiler.fields}
+
+    def _op(self, text: str) -> str:
+        name = self.text.fresh()
+        self.lines.append(f"  {name} = {text}")
+        return name
+
+    def _value(self, sum_: Sum, bits: int) -> str:
+        """What a sum is before the first pass."""
+        base, more = sum_
+        if not base:
+            return str(more)
+        offset, _, half = base.split(".", 1)[1].partition(".")
+        value = self.at.phi(int(offset))
+        if half == "hi":
+            value = self._op(f"lshr i32 {value}, 8")
+        if more or half:
+            value = self._op(f"add i32 {value}, {more}") if more else value
+            value = self._op(f"and i32 {value}, {(1 << bits) - 1}")
+        return value
+
+    def _least(self, passes: str, other: str) -> str:
+        less = self._op(f"icmp ult i32 {passes}, {other}")
+        return self._op(f"select i1 {less}, i32 {passes}, i32 {other}")
+
+    def _write_begin(self, begin: Block, longest: int, blocks: list[Block], exits: list[str]) -> None:
+        """The number of passes, and the way into the loop."""
+        left = self.at.phi(self.compiler.left)
+        late = self._op(f"icmp slt i32 {left}, 0")
+        time = self._op(f"select i1 {late}, i32 0, i32 {left}")
+        passes = self._op(f"udiv i32 {time}, {longest}")
+        for sum_, bits, block, way in self._counts(blocks, exits):
+            passes = self._count(passes, sum_, bits)
+            block.lines[-1] = f"  br label %{way}"
+        passes = self._pages(passes, blocks, exits)
+        self.passes = passes
+        many = self._op(f"icmp ne i32 {passes}, 0")
+        at = self.at.block
+        at.lines += self.lines
+        at.lines.append(f"  br i1 {many}, label %{begin.label}, label %{self.plain.block.label}")
+        self.plain.incoming.append((at.label, self._initial()))
+
+    def _counts(self, blocks: list[Block], exits: list[str]) -> list[tuple[Sum, int, Block, str]]:
+        """The ways out that are taken when a count reaches zero: the count, where it is tested, and the way on."""
+        found = []
+        for block in blocks:
+            condition, yes, no = _branch(block)
+            if (yes in exits) == (no in exits):
+                continue
+            test = self.body.zero_test(condition)
+            if test and test[2] == (yes in exits) and self._one_way(test[0], test[1]):
+                found.append((test[0], test[1], block, no if yes in exits else yes))
+        return found
+
+    def _one_way(self, sum_: Sum, bits: int) -> bool:
+        """Whether it goes up or down by 1."""
+        step = self._step(sum_[0])
+        return step is not None and step & (1 << bits) - 1 in (1, (1 << bits) - 1)
+
+    def _count(self, passes: str, sum_: Sum, bits: int) -> str:
+        value = self._value(sum_, bits)
+        if (self._step(sum_[0]) or 0) & (1 << bits) - 1 == 1:
+            value = self._op(f"sub i32 0, {value}")
+            value = self._op(f"and i32 {value}, {(1 << bits) - 1}")
+        return self._least(passes, value)
+
+    def _pages(self, passes: str, blocks: list[Block], exits: list[str]) -> str:
+        """Look pages up once, and see how long addresses stay on them; they do not while one is closed, or while the
+        number of one is what leads out."""
+        guest = self.compiler.guest
+        maps = {find(guest.context, path)[0] for path in guest.page_maps}
+        pages: dict[tuple[int, str], str] = {}
+        replaced: dict[str, str] = {}
+        offsets: dict[Sum, tuple[str, int]] = {}
+        numbers: dict[tuple[Sum, int], str] = {}
+
+        def number_of(address: str) -> str | None:
+            """The number of an address's page, which stays so."""
+            nonlocal passes
+            sum_, bits = self.body.sum16(address), 16
+            step = self._step(sum_[0]) if sum_ else None
+            if step is None:
+                sum_, bits = self.body.high(address), 8
+                if sum_ is None or self._step(sum_[0]) != 0:
+                    return None
+            assert sum_ is not None
+            if (sum_, bits) not in numbers:
+                value = self._value(sum_, bits)
+                numbers[sum_, bits] = value if bits == 8 else self._op(f"lshr i32 {value}, 8")
+                if step:
+                    step -= step >> 15 << 16
+                    offset = self._op(f"and i32 {value}, 255")
+                    offsets[sum_] = offset, step
+                    passes = self._least(passes, self._until_page_ends(offset, step))
+            return numbers[sum_, bits]
+
+        for load in self.body.page_loads(maps):
+            number = number_of(load.address)
+            if number is not None:
+                key = load.map, number
+                if key not in pages:
+                    pages[key] = self._page(load.map, number)
+                    there = self._op(f"icmp ne ptr {pages[key]}, null")
+                    passes = self._op(f"select i1 {there}, i32 {passes}, i32 0")
+                replaced[load.name] = pages[key]
+        gone = {*exits, *(block.label for block in blocks if block.lines and block.lines[-1] == "  ret void")}
+        for block in blocks:
+            condition, yes, no = _branch(block)
+            test = self.body.page_test(condition)
+            if test and yes in gone and no not in gone:
+                number, far = self._far_from(test[0], int(test[1])) or (number_of(test[0]), None)
+                if number is not None:
+                    there = self._op(f"icmp eq i32 {number}, {test[1]}")
+                    passes = self._op(f"select i1 {there}, i32 0, i32 {passes}")
+                    passes = self._least(passes, far) if far else passes
+                    block.lines[-1] = f"  br label %{no}"
+        self._replace(blocks, replaced, offsets)
+        return passes
+
+    def _far_from(self, address: str, page: int) -> tuple[str, str] | None:
+        """Of an address that goes up or down by 1: the number of its page, and how many passes until it comes to
+        `page` from elsewhere."""
+        sum_ = self.body.sum16(address)
+        if sum_ is None or not self._one_way(sum_, 16):
+            return None
+        value = self._value(sum_, 16)
+        if self._step(sum_[0]) == 1:
+            far = self._op(f"sub i32 {page << 8}, {value}")
+        else:
+            far = self._op(f"sub i32 {value}, {page << 8 | 0xFF}")
+        return self._op(f"lshr i32 {value}, 8"), self._op(f"and i32 {far}, 65535")
+
+    def _page(self, map_: int, number: str) -> str:
+        base = self._op(f"getelementptr inbounds i8, ptr %context, i64 {map_}")
+        index = self._op(f"zext i32 {number} to i64")
+        place = self._op(f"getelementptr inbounds ptr, ptr {base}, i64 {index}")
+        return self._op(f"load ptr, ptr {place}, {POINTER}")
+
+    def _until_page_ends(self, offset: str, step: int) -> str:
+        room = self._op(f"sub i32 255, {offset}") if step > 0 else offset
+        if abs(step) > 1:
+            room = self._op(f"udiv i32 {room}, {abs(step)}")
+        return self._op(f"add i32 {room}, 1")
+
+    def _replace(self, blocks: list[Block], pages: dict[str, str], offsets: dict[Sum, tuple[str, int]]) -> None:
+        """In the loop, have what was looked up before it."""
+        number = 0
+        for block in blocks:
+            kept = []
+            for line in block.lines:
+                name, _, text = line.strip().partition(" = ")
+                words = text.replace(",", "").split()
+                if name in pages:
+                    line = f"  {name} = getelementptr i8, ptr {pages[name]}, i64 0"
+                elif words[:2] == ["icmp", "ne"] and words[3] in pages:
+                    line = f"  {name} = or i1 true, true"
+                elif words[:1] == ["and"] and words[-1] == "255":
+                    sum_ = self.body.sum16(words[2])
+                    if sum_ in offsets:
+                        offset, step = offsets[sum_]
+                        number += 1
+                        moved = f"%f{self.loop.header}.moved{number}"
+                        kept.append(f"  {moved} = mul nuw nsw i32 {self.pass_number}, {abs(step)}")
+                        line = f"  {name} = {'add' if step > 0 else 'sub'} nuw nsw i32 {offset}, {moved}"
+                kept.append(line)
+            block.lines = kept
+
+    # -------------------------------------------------------------------------------- the loop's own blocks
+
+    def _write_header(self, begin: Block) -> None:
+        """The header's fields, and the end of a pass."""
+        first, latch, number = self.first, self.latch, self.pass_number
+        following = f"{number}.next"
+        begin.lines.append(f"  br label %{first.block.label}")
+        first.block.phis.append(
+            f"  {number} = phi i32 [ 0, %{begin.label} ], [ {following}, %{latch.block.label} ]"
+        )
+        counts: list[str] = []
+        for field in self.compiler.fields:
+            self._write_join(latch, field)
+            counts += self._write_field(begin, field)
+        first.block.lines[:0] = counts
+        out = self.text.block()
+        latch.block.lines += [
+            f"  {following} = add nuw nsw i32 {number}, 1",
+            f"  {number}.more = icmp ult i32 {following}, {self.passes}",
+            f"  br i1 {number}.more, label %{first.block.label}, label %{out.label}",
+        ]
+        last = {field.offset: latch.phi(field.offset) for field in self.compiler.fields}
+        self.compiler.enter(self.at, out, last)
+
+    def _write_field(self, begin: Block, field: Virtual) -> list[str]:
+        """A field at the begin of a pass: a phi, or computed from the number of the pass by lines that are returned."""
+        name, plan = self.first.phi(field.offset), self.plans[field.offset]
+        before, last = self.at.phi(field.offset), self.latch.phi(field.offset)
+        width = f"i{field.width}"
+        if plan is None:
+            self._phi(name, width, before, last, begin)
+            return []
+        if isinstance(plan, int):
+            return self._counted(name, before, plan, (1 << field.kind.bits) - 1)
+        lines = []
+        for half, step, take in (("l", plan.low, "and i32 {}, 255"), ("h", plan.high, "lshr i32 {}, 8")):
+            begin.lines.insert(0, f"  {name}.{half}b = {take.format(before)}")
+            if step is None:
+                self.latch.block.lines.append(f"  {name}.{half}n = {take.format(last)}")
+                self._phi(f"{name}.{half}", width, f"{name}.{half}b", f"{name}.{half}n", begin)
+            else:
+                lines += self._counted(f"{name}.{half}", f"{name}.{half}b", step, 0xFF)
+        return [*lines, *_put_together(name)]
+
+    def _phi(self, name: str, width: str, before: str, last: str, begin: Block) -> None:
+        ways = f"[ {before}, %{begin.label} ], [ {last}, %{self.latch.block.label} ]"
+        self.first.block.phis.append(f"  {name} = phi {width} {ways}")
+
+    def _counted(self, name: str, before: str, step: int, mask: int) -> list[str]:
+        return [
+            f"  {name}.moved = mul i32 {self.pass_number}, {step}",
+            f"  {name}.sum = add i32 {before}, {name}.moved",
+            f"  {name} = and i32 {name}.sum, {mask}",
+        ] if step else [f"  {name} = add i32 {before}, 0"]  # fmt: skip
+
+    def _write_join(self, place: Place, field: Virtual) -> None:
+        """A phi where ways meet inside the loop: one for each half where the halves go their own ways."""
+        from .region_code import write_phi
+
+        if not isinstance(self.plans[field.offset], Halves):
+            write_phi(place, field)
+            return
+        name = place.phi(field.offset)
+        blocks = {block.label: block for block in self.text.blocks}
+        for half, take in (("l", "and i32 {}, 255"), ("h", "lshr i32 {}, 8")):
+            ways = []
+            for label, names in place.incoming:
+                taken = self.text.fresh()
+                blocks[label].lines.insert(-1, f"  {taken} = {take.format(names[field.offset])}")
+                ways.append(f"[ {taken}, %{label} ]")
+            place.block.phis.append(f"  {name}.{half} = phi i32 {', '.join(ways)}")
+        place.block.lines[:0] = _put_together(name)
+
+
+def _branch(block: Block) -> tuple[str, str, str]:
+    """The condition that a block ends with, and the labels of where it leads; empty where there is none."""
+    words = block.lines[-1].replace(",", "").split() if block.lines else []
+    return (words[2], words[4][1:], words[6][1:]) if words[:2] == ["br", "i1"] else ("", "", "")
+
+
+def _put_together(name: str) -> list[str]:
+    return [f"  {name}.top = shl i32 {name}.h, 8", f"  {name} = or i32 {name}.top, {name}.l"]

@@ -1,0 +1,340 @@
+"""Loops of a region, and what one pass through a loop does to the fields: read off the IR that was written for it.
+
+For:       `find_loops`; `Body`, which knows which fields go up or down by a constant, which addresses these make, and
+           which way out is taken when a count reaches zero.
+Not for:   writing the loop (fast_loops.py).
+Invariant: what `Body` says holds for every pass. Where it cannot tell, it says None.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+from ..compiler.text import Block
+from .regions import Region, successors
+
+PAGES = 256
+"""Pointers in a map of pages."""
+MOST_IN_LOOP = 64
+"""Instructions in a loop that is treated as one."""
+
+
+class Loop(NamedTuple):
+    """A head, and all heads that lie on a way from it back to it; no way among these passes by it."""
+
+    header: int
+    body: tuple[int, ...]
+    """In an order in which each comes behind all that lead to it; the header first."""
+
+
+def find_loops(region: Region) -> list[Loop]:
+    """The innermost loops, by header: a jump back makes a loop of what lies between its target and itself."""
+    found: dict[int, Loop] = {}
+    ways = {head: _known_ways(region, head) for head in region}
+    for header in region:
+        behind = [head for head in region if header in ways[head] and head >= header]
+        if not behind:
+            continue
+        inside = {head for head in region if header <= head <= max(behind)}
+        body = _cycle(ways, inside, header)
+        if not any(header in ways[head] for head in body):
+            continue
+        order = _order(ways, body, header)
+        taken = any(body & set(other.body) for other in found.values())
+        if order and not taken and sum(len(region[head]) for head in body) <= MOST_IN_LOOP:
+            found[header] = Loop(header, tuple(order))
+    return list(found.values())
+
+
+def _known_ways(region: Region, head: int) -> set[int]:
+    last = region[head][-1]
+    if last.calls or (last.target is None and last.flow):
+        return set()  # what a routine does, or a computed jump, is not followed
+    return successors(region[head], region)
+
+
+def _cycle(ways: Mapping[int, set[int]], inside: set[int], header: int) -> set[int]:
+    """The heads that lie on a way from the header to itself within `inside`."""
+
+    def reached(start: Iterable[int], on: Callable[[int], set[int]]) -> set[int]:
+        seen: set[int] = set()
+        waiting = list(start)
+        while waiting:
+            head = waiting.pop()
+            if head in inside and head not in seen:
+                seen.add(head)
+                waiting += on(head)
+        return seen
+
+    forward = reached([header], lambda head: ways[head])
+    return reached([header], lambda head: {other for other in forward if head in ways[other]}) & forward
+
+
+def _order(ways: Mapping[int, set[int]], body: set[int], header: int) -> list[int]:
+    """The body, each behind all that lead to it; empty where a cycle passes by the header."""
+    order = [header]
+    rest = body - {header}
+    while rest:
+        ready = [head for head in sorted(rest) if all(head not in ways[other] for other in rest)]
+        if not ready:
+            return []
+        order += ready
+        rest -= set(ready)
+    return order
+
+
+Sum = tuple[str, int]
+"""A base, and what is added to it. The base: a field's name, one of its halves (`name.lo`, `name.hi`), "" for 0."""
+
+_LINE = re.compile(r"  (%[\w.]+) = (\w+) (.*)")
+_BINARY = re.compile(r"(?:n[us]w )*i\d+ (\S+), (\S+)$")
+_CAST = re.compile(r"i(\d+) (\S+) to i(\d+)$")
+_PHI = re.compile(r"\[ (\S+), %\S+ \]")
+_COMPARE = re.compile(r"(\w+) i\d+ (\S+), (\S+)$")
+_ELEMENT = re.compile(r"inbounds ptr, ptr (\S+), i64 (\S+)$")
+_FIELD = re.compile(r"inbounds i8, ptr %context, i64 (\d+)$")
+_LOAD = re.compile(r"ptr, ptr (\S+), ")
+
+
+class PageLoad(NamedTuple):
+    """A load of a page's pointer: where the map lies, and the address whose page it is."""
+
+    name: str
+    map: int
+    address: str
+
+
+class Body:
+    """The straight code of one pass. fields: the width in bits (16 or 8) of each field by its name at the begin.
+    joins: names that stand for one of several."""
+
+    def __init__(self, blocks: list[Block], fields: Mapping[str, int], joins: Mapping[str, list[str]]) -> None:
+        self.fields = fields
+        self.joins = joins
+        self.defined: dict[str, tuple[str, str]] = {}
+        for block in blocks:
+            for line in (*block.phis, *block.lines):
+                found = _LINE.match(line)
+                if found:
+                    self.defined[found[1]] = (found[2], found[3])
+
+    def sum16(self, name: str) -> Sum | None:
+        """A sum that is equal to the value, but for multiples of 65536."""
+        value = _literal(name)
+        if value is not None:
+            return "", value & 0xFFFF
+        if name in self.fields:
+            return (name, 0) if self.fields[name] == 16 else None
+        several = self._several(name)
+        if several is not None:
+            return _agreed(map(self.sum16, several))
+        op, a, b = self._binary(name)
+        if op in ("add", "sub"):
+            return _combined(op, self.sum16(a), self.sum16(b), 0xFFFF)
+        if op == "and" and (_literal(b) or 0) & 0xFFFF == 0xFFFF:
+            return self.sum16(a)
+        return None
+
+    def low(self, name: str) -> Sum | None:
+        """A sum that is equal to the value, but for multiples of 256."""
+        value = _literal(name)
+        if value is not None:
+            return "", value & 0xFF
+        if name in self.fields:
+            return (f"{name}.lo" if self.fields[name] == 16 else name), 0
+        several = self._several(name)
+        if several is not None:
+            return _agreed(map(self.low, several))
+        cast = self._cast(name)
+        if cast is not None:
+            return self.low(cast[0]) if min(cast[1], cast[2]) >= 8 else None
+        op, a, b = self._binary(name)
+        amount = _literal(b)
+        if op in ("add", "sub"):
+            return _combined(op, self.low(a), self.low(b), 0xFF)
+        if op == "and" and amount is not None:
+            return self.low(a) if amount & 0xFF == 0xFF else ("", 0) if amount & 0xFF == 0 else None
+        if op == "or":
+            return _either(self.low(a), self.low(b))
+        if op == "shl" and amount is not None and amount >= 8:
+            return "", 0
+        if op == "lshr" and amount == 8:
+            return self.high(a)
+        return None
+
+    def high(self, name: str) -> Sum | None:
+        """The same of bits 8 to 15."""
+        value = _literal(name)
+        if value is not None:
+            return "", value >> 8 & 0xFF
+        if name in self.fields:
+            return (f"{name}.hi", 0) if self.fields[name] == 16 else ("", 0)
+        several = self._several(name)
+        if several is not None:
+            return _agreed(map(self.high, several))
+        cast = self._cast(name)
+        if cast is not None:
+            return ("", 0) if cast[1] <= 8 else self.high(cast[0]) if min(cast[1], cast[2]) >= 16 else None
+        op, a, b = self._binary(name)
+        amount = _literal(b)
+        if op == "and" and amount is not None:
+            kept = amount >> 8 & 0xFF
+            return self.high(a) if kept == 0xFF else ("", 0) if kept == 0 else None
+        if op == "or":
+            return _either(self.high(a), self.high(b))
+        if op == "shl" and amount == 8:
+            return self.low(a)
+        if op == "lshr" and amount == 8 and self._fits16(a):
+            return "", 0
+        return None
+
+    def span(self, name: str, base: str) -> tuple[int, int] | None:
+        """The least and the most that is added to `base`."""
+        if name == base:
+            return 0, 0
+        several = self._several(name)
+        if several is not None:
+            spans = [self.span(one, base) for one in several]
+            known = [one for one in spans if one is not None]
+            return (min(low for low, _ in known), max(high for _, high in known)) if len(known) == len(spans) else None
+        op, a, b = self._binary(name)
+        amount = _literal(b)
+        inner = self.span(a, base) if op in ("add", "sub") and amount is not None else None
+        if inner is None or amount is None:
+            return None
+        amount = amount if op == "add" else -amount
+        return inner[0] + amount, inner[1] + amount
+
+    def zero_test(self, name: str) -> tuple[Sum, int, bool] | None:
+        """What a condition compares with zero: a sum, of how many bits, and whether the condition is that it is 0."""
+        op, a, b = self._binary(name)
+        if op == "xor" and b == "true":
+            inner = self.zero_test(a)
+            return inner and (inner[0], inner[1], not inner[2])
+        compared = _COMPARE.match(self.defined.get(name, ("", ""))[1])
+        if self.defined.get(name, ("", ""))[0] != "icmp" or not compared or compared[1] not in ("eq", "ne"):
+            return None
+        if compared[3] != "0":
+            return None
+        found = self._exact(compared[2])
+        return found and (*found, compared[1] == "eq")
+
+    def page_test(self, name: str) -> tuple[str, str] | None:
+        """Where a condition is that an address's page has a number: the address and the number."""
+        op, rest = self.defined.get(name, ("", ""))
+        compared = _COMPARE.match(rest) if op == "icmp" else None
+        if compared is None or compared[1] != "eq" or _literal(compared[3]) is None:
+            return None
+        op, address, amount = self._binary(compared[2])
+        return (address, compared[3]) if op == "lshr" and amount == "8" and self._fits16(address) else None
+
+    def page_loads(self, maps: Iterable[int]) -> list[PageLoad]:
+        """The loads of pointers from maps of pages, which lie at these places of the context."""
+        found = []
+        for name, (op, rest) in self.defined.items():
+            loaded = _LOAD.match(rest) if op == "load" else None
+            op, rest = self.defined.get(loaded[1], ("", "")) if loaded else ("", "")
+            field = _FIELD.match(rest) if op == "getelementptr" else None
+            if field:
+                found += [
+                    PageLoad(name, at, str((int(field[1]) - at) // 8 << 8))
+                    for at in maps
+                    if at <= int(field[1]) < at + PAGES * 8
+                ]
+            element = _ELEMENT.match(rest) if op == "getelementptr" else None
+            if element is None:
+                continue
+            field = _FIELD.match(self.defined.get(element[1], ("", ""))[1])
+            cast = self._cast(element[2])
+            op, address, amount = self._binary(cast[0]) if cast else ("", "", "")
+            if field and int(field[1]) in maps and op == "lshr" and amount == "8" and self._fits16(address):
+                found.append(PageLoad(name, int(field[1]), address))
+        return found
+
+    def taken_whole(self, name: str) -> bool:
+        """Whether anything but a half of a field, or of what it may become, is looked at."""
+        token = re.compile(re.escape(name) + r"(?![\w.])")
+        for op, rest in self.defined.values():
+            if not token.search(rest):
+                continue
+            halves = (op == "lshr" and rest.endswith(", 8")) or (op == "and" and rest.endswith((", 255", ", 65280")))
+            if not halves:
+                return True
+        return False
+
+    def _exact(self, name: str) -> tuple[Sum, int] | None:
+        """The sum that a value is, and of how many bits."""
+        op, a, b = self._binary(name)
+        sum_: Sum | None = None
+        bits = 8
+        if self.fields.get(name) == 8 or (op == "and" and b == "255"):
+            sum_ = self.low(name)
+        elif op == "and" and b == "65535":
+            sum_, bits = self.sum16(a), 16
+        elif op == "or":
+            whole = {self._binary(one)[1] for one in (a, b)}
+            parts = {(self._binary(one)[0], self._binary(one)[2]) for one in (a, b)}
+            if len(whole) == 1 and parts == {("lshr", "8"), ("and", "255")} and self._fits16(min(whole)):
+                sum_, bits = self.sum16(min(whole)), 16
+        return (sum_, bits) if sum_ is not None else None
+
+    def _fits16(self, name: str) -> bool:
+        value = _literal(name)
+        if value is not None:
+            return 0 <= value <= 0xFFFF
+        if name in self.fields:
+            return True
+        several = self._several(name)
+        if several is not None:
+            return all(map(self._fits16, several))
+        cast = self._cast(name)
+        if cast is not None:
+            return cast[1] <= 16
+        op, a, b = self._binary(name)
+        mask = _literal(b)
+        if op == "and" and mask is not None:
+            return 0 <= mask <= 0xFFFF
+        if op == "shl":
+            inner = self._binary(a)
+            return mask == 8 and (self.fields.get(a) == 8 or (inner[0] == "and" and inner[2] == "255"))
+        return (op == "or" and self._fits16(a) and self._fits16(b)) or (op == "lshr" and self._fits16(a))
+
+    def _several(self, name: str) -> list[str] | None:
+        if name in self.joins:
+            return self.joins[name]
+        op, rest = self.defined.get(name, ("", ""))
+        return _PHI.findall(rest) if op == "phi" else None
+
+    def _binary(self, name: str) -> tuple[str, str, str]:
+        op, rest = self.defined.get(name, ("", ""))
+        found = _BINARY.match(rest)
+        return (op, found[1], found[2]) if found else ("", "", "")
+
+    def _cast(self, name: str) -> tuple[str, int, int] | None:
+        op, rest = self.defined.get(name, ("", ""))
+        found = _CAST.match(rest) if op in ("zext", "trunc") else None
+        return (found[2], int(found[1]), int(found[3])) if found else None
+
+
+def _literal(name: str) -> int | None:
+    return int(name) if name.lstrip("-").isdigit() else None
+
+
+def _agreed(sums: Iterable[Sum | None]) -> Sum | None:
+    different = set(sums)
+    return different.pop() if len(different) == 1 else None
+
+
+def _combined(op: str, a: Sum | None, b: Sum | None, mask: int) -> Sum | None:
+    if a is None or b is None:
+        return None
+    if op == "sub":
+        return (a[0], a[1] - b[1] & mask) if b[0] == "" else None
+    return (a[0] or b[0], a[1] + b[1] & mask) if "" in (a[0], b[0]) else None
+
+
+def _either(a: Sum | None, b: Sum | None) -> Sum | None:
+    """Of two values of which one is 0, the other."""
+    return b if a == ("", 0) else a if b == ("", 0) else None
