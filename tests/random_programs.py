@@ -3,7 +3,8 @@
 A program modifies itself in work RAM, HRAM and video RAM, writes anything to any register, switches banks of ROM, RAM
 and work RAM, starts DMA over its own code, changes its speed, halts and stops, has its stack anywhere, and is
 interrupted at any cycle. The translated engine is held against the interpreter, and for some programs' beginnings
-against plain Python. Every difference is printed with the program's seed; the exit status is 1 if there was any.
+against plain Python. `--engines regions` does it with programs that are random loops, hot enough for regions. Every
+difference is printed with the program's seed; the exit status is 1 if there was any.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from random import Random
 
 from tests.api.images import signed
@@ -32,6 +34,10 @@ LENGTHS = (40, 400, 4_000, 30_000)
 GIVE_UP = 4 * CYCLES_PER_FRAME
 REFERENCE_INSTRUCTIONS = 400
 REFERENCE_EVERY = 25
+REGIONS_INSTRUCTIONS = 160_000
+"""Regions come after the first 100,000."""
+START, SUBROUTINE = 0x150, 0x800
+ENGINES = ("translated", "reference")
 
 REGISTERS = (
     *range(0x10), *range(0x10, 0x40), *range(0x40, 0x4C), 0x4D, 0x4F, *range(0x51, 0x57), *range(0x68, 0x6C),
@@ -133,6 +139,49 @@ class Writer:
             case _:
                 return bytes((source.choice((0xC0, 0xC8, 0xD0, 0xD8, 0xC9, 0xD9, 0xE9, 0xC7, 0xCF, 0xD7, 0xDF, 0xE7)),))
 
+    def straight(self, start: int, size: int) -> bytes:
+        """A part of a loop at an address: pieces that fall through, or skip some of those that follow, or call."""
+        source = self.source
+        code = bytearray()
+        while len(code) < size:
+            match source.randrange(12):
+                case 0 | 1:
+                    code += self.piece_that_stays()
+                case 2:
+                    skipped = b"".join(self.plain() for _ in range(source.randrange(1, 5)))
+                    code += bytes((source.choice((0x18, 0x20, 0x28, 0x30, 0x38)), len(skipped))) + skipped
+                case 3:
+                    skipped = self.plain() + self.piece_that_stays()
+                    opcode = source.choice((0xC2, 0xCA, 0xD2, 0xDA))
+                    code += bytes((opcode,)) + self.word(start + len(code) + 3 + len(skipped)) + skipped
+                case 4:
+                    code += bytes((source.choice((0xC4, 0xCC, 0xCD, 0xD4, 0xDC)),)) + self.word(SUBROUTINE)
+                case 5:  # counts down in a loop of its own
+                    body = bytes((source.choice(range(0x80, 0xC0)), 0xCB, source.randrange(0x40)))
+                    body += bytes((0x0D, 0x20, -(len(body) + 3) & 0xFF))
+                    code += bytes((0x0E, source.randrange(1, 9))) + body if source.random() < 0.5 else body[:3]
+                case _:
+                    code += self.plain()
+        return bytes(code).replace(b"\x40", b"\x41")  # LD B,B ends a block
+
+    def piece_that_stays(self) -> bytes:
+        """A few instructions behind which it goes on, however rough."""
+        source = self.source
+        low = bytes((self.byte(),))
+        match source.randrange(6):
+            case 0:
+                return b"\x3e" + low + bytes((0xE0, source.choice((*REGISTERS, *QUICK))))
+            case 1:
+                return bytes((0xF0, source.choice(REGISTERS), source.choice((0x80, 0xA8, 0x47, 0x22, 0xB7))))
+            case 2:
+                return b"\x3e" + low + b"\xea" + self.word(self.address())
+            case 3:
+                return bytes((0x3E, source.choice((5, 6, 7)), 0xE0, 0x07, 0x3E, source.randrange(32), 0xE0, 0xFF))
+            case 4:
+                return b"\x21" + self.word(self.address()) + bytes((source.choice((0x34, 0x35, 0x70, 0x7E)),))
+            case _:
+                return b"\x31" + self.word(0xD000 + source.randrange(0xF00)) + bytes((source.choice((0xC5, 0xC1)),))
+
     def fill(self, size: int) -> bytes:
         """So many bytes of pieces, or of anything."""
         anything = self.source.random() < 0.1
@@ -161,16 +210,48 @@ def image(seed: int) -> bytes:
     return signed(made)
 
 
-def check(seed: int) -> list[tuple[str, Report]]:
+def loop_image(seed: int) -> bytes:
+    """A cartridge that runs random loops, one for a while and then the next; from anywhere else it comes back."""
+    source = Random(seed)
+    writer = Writer(source)
+    kind, banks, ram = source.choice(KINDS)
+    made = bytearray(b"\xff" * BANK * banks)
+    for vector in range(0x00, 0x68, 8):
+        code = writer.plain() + source.choice((b"\xc9", b"\xd9", b"\xd9", b"\xfb\xc9"))
+        made[vector : vector + 8] = code.ljust(8, b"\xc9")
+    for lost in (0x00, 0x38):
+        made[lost : lost + 3] = b"\xc3" + writer.word(START)
+    made[0x100:START] = bytes(START - 0x100)
+    made[0x100:0x104] = b"\x00\xc3" + writer.word(START)
+    made[SUBROUTINE : SUBROUTINE + 0x40] = (writer.straight(SUBROUTINE, 8)[:16] + b"\xc9" * 0x40)[:0x40]
+    code = bytearray(b"\x31\xf0\xdf\xfb")
+    starts = (START + len(code), 0x1000, 0x4100 + source.randrange(0x100), 0x7E00 + source.randrange(0x100))
+    for index, start in enumerate(source.sample(starts[1:], 2)):
+        loop = bytearray(writer.straight(start, source.randrange(10, 120)))
+        if source.random() < 0.5:  # a counter in HRAM, and on to the next loop when it is zero
+            loop += bytes.fromhex("f08f3de08f") + b"\xca" + writer.word(START)
+        loop += b"\xc3" + writer.word(start)
+        for bank in range(banks if start >= BANK else 1):
+            at = start % BANK + (bank * BANK if start >= BANK else 0)
+            made[at : at + len(loop)] = loop
+        code += bytes.fromhex("3e00e08f") if index == 0 else b""
+        code += bytes((0xF0, 0x04, 0x1F, 0xDA)) + writer.word(start) if index == 0 else b"\xc3" + writer.word(start)
+    made[START : START + len(code)] = code
+    made[0x143] = source.choice((0x00, 0x80, 0xC0))
+    made[0x147:0x14A] = bytes((kind, banks.bit_length() - 2, ram))
+    return signed(made)
+
+
+def check(seed: int, engines: Sequence[str] = ENGINES) -> list[tuple[str, Report]]:
     """Run a program on the engines. Returns: the reports of those that differ from the interpreter."""
-    rom = image(seed)
     model = Random(seed ^ 0x5EED).choice(("dmg", "mgb", "cgb", "cgb", "agb"))
     found = []
-    for engine in ("translated", "reference"):
+    for engine in engines:
         if engine == "reference" and seed % REFERENCE_EVERY:
             continue
+        rom = loop_image(seed) if engine == "regions" else image(seed)
         left, right = GameBoy(rom, engine="interpreter", model=model), GameBoy(rom, engine=engine, model=model)
-        count = REFERENCE_INSTRUCTIONS if engine == "reference" else INSTRUCTIONS
+        count = {"reference": REFERENCE_INSTRUCTIONS, "regions": REGIONS_INSTRUCTIONS}.get(engine, INSTRUCTIONS)
         report = lockstep(left, right, count, seed=seed, buttons=True, lengths=LENGTHS, give_up=GIVE_UP)
         if report.divergence is not None:
             found.append((engine, report))
@@ -182,10 +263,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0, help="of the first program")
+    parser.add_argument("--engines", default=",".join(ENGINES), help="held against the interpreter")
     options = parser.parse_args()
     start, wrong = time.monotonic(), 0
     for seed in range(options.seed, options.seed + options.count):
-        for engine, report in check(seed):
+        for engine, report in check(seed, options.engines.split(",")):
             wrong += 1
             assert report.divergence is not None
             fields = ", ".join(str(field) for field in report.divergence.fields[:6])

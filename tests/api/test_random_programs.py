@@ -16,6 +16,11 @@ def test_random_programs_run_alike(first: int) -> None:
     assert {seed: found for seed, found in reports.items() if found} == {}
 
 
+def test_random_loops_run_alike_as_regions() -> None:
+    reports = {seed: check(seed, ("regions",)) for seed in range(12)}
+    assert {seed: found for seed, found in reports.items() if found} == {}
+
+
 def test_an_instruction_may_reach_from_hram_into_ie(engine: str) -> None:
     program = bytes.fromhex("3e15 e0ff 3e01 e0fd 3e42 e0fe c3fdff")  # IE = 15; at FFFD: LD BC,$1542; goes on at 0000
     image = bytearray(cartridge(program))
