@@ -18,7 +18,9 @@ if TYPE_CHECKING:
         Hook,
         Link,
         LinkError,
+        Listener,
         ModelError,
+        Peer,
         Print,
         Printer,
         Region,
@@ -38,8 +40,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Access", "Batch", "BusyError", "CompileError", "EngineError", "GameBoy", "Hook", "Link", "LinkError",
-    "ModelError", "Print", "Printer", "Region", "RegisterError", "Rewind", "RomError", "SaveError", "Snapshot",
-    "StateError", "Symbol", "SymbolError", "Symbols", "TracklayerError", "function", "original",
+    "Listener", "ModelError", "Peer", "Print", "Printer", "Region", "RegisterError", "Rewind", "RomError", "SaveError",
+    "Snapshot", "StateError", "Symbol", "SymbolError", "Symbols", "TracklayerError", "function", "original",
 ]  # fmt: skip
 
 __version__ = "0.1.0"

@@ -3,6 +3,7 @@
 gameboy.py      GameBoy: running, looking, touching, states
 batch.py        Batch: many consoles in one call; seats.py: what its threads do; crew.py: the threads
 link.py         two consoles on a cable
+peer.py         a console in another process at the end of the cable; wire.py: the socket
 hooks.py        hooks and regions; symbols.py: names of places
 engines.py      the engines by name
 roms.py         cartridge images and their headers
@@ -44,9 +45,11 @@ if TYPE_CHECKING:
     from .gameboy import BUTTONS, CYCLES_PER_FRAME, CYCLES_PER_SECOND, GameBoy
     from .hooks import Access, Hook, Region
     from .link import Link
+    from .peer import Peer
     from .printer import Print, Printer
     from .rewind import Rewind, Snapshot
     from .symbols import Symbol, Symbols
+    from .wire import Listener
 
 _HOMES = {
     "batch": ("Batch",),
@@ -58,17 +61,19 @@ _HOMES = {
     "gameboy": ("BUTTONS", "CYCLES_PER_FRAME", "CYCLES_PER_SECOND", "GameBoy"),
     "hooks": ("Access", "Hook", "Region"),
     "link": ("Link",),
+    "peer": ("Peer",),
     "printer": ("Print", "Printer"),
     "rewind": ("Rewind", "Snapshot"),
     "symbols": ("Symbol", "Symbols"),
+    "wire": ("Listener",),
 }  # fmt: skip
 _WHERE = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "BUTTONS", "CYCLES_PER_FRAME", "CYCLES_PER_SECOND", "Access", "Batch", "BusyError", "CompileError", "EngineError",
-    "GameBoy", "Hook", "Link", "LinkError", "ModelError", "Print", "Printer", "Region", "RegisterError", "Rewind",
-    "RomError", "SaveError", "Snapshot", "StateError", "Symbol", "SymbolError", "Symbols", "TracklayerError",
-    "function", "original",
+    "GameBoy", "Hook", "Link", "LinkError", "Listener", "ModelError", "Peer", "Print", "Printer", "Region",
+    "RegisterError", "Rewind", "RomError", "SaveError", "Snapshot", "StateError", "Symbol", "SymbolError", "Symbols",
+    "TracklayerError", "function", "original",
 ]  # fmt: skip
 
 

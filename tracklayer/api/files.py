@@ -1,10 +1,12 @@
-"""Writing files so that whoever reads them finds the old contents or the new, whole, whatever happens meanwhile."""
+"""Writing files so that whoever reads them finds the old contents or the new, whole, whatever happens meanwhile; and
+what users may give in place of a file."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import time
+from typing import IO
 
 STALE = 60.0
 """Seconds after which a temporary file that is still there belongs to nobody any more."""
@@ -35,6 +37,24 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
         raise
     _sync_folder(folder)
     _remove_stale(folder, name)
+
+
+def put(file: str | os.PathLike[str] | IO[bytes] | None, data: bytes) -> None:
+    """Write to a path, atomically, or to an open file. Errors: OSError."""
+    if isinstance(file, str | os.PathLike):
+        write_atomically(file, data)
+    elif file is not None:
+        file.write(data)
+
+
+def get(source: bytes | bytearray | memoryview | str | os.PathLike[str] | IO[bytes]) -> bytes:
+    """The bytes themselves, or those of a path or an open file. Errors: OSError."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        return bytes(source)
+    if isinstance(source, str | os.PathLike):
+        with open(source, "rb") as opened:
+            return opened.read()
+    return source.read()
 
 
 def _sync_folder(folder: str) -> None:

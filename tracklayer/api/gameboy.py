@@ -26,7 +26,7 @@ from .battery import Battery, beside, decode, encode
 from .disassembly import LONGEST, disassemble
 from .engines import STOP_ROOM, Engine, Progress, make_engine
 from .errors import BusyError, LinkError, ModelError, StateError
-from .files import write_atomically
+from .files import get, put
 from .hooks import FRAME, INTERRUPT, READ, WRITE, Hooked, calling
 from .memory import Memory
 from .plugs import Plugs
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     import numpy
     from numpy.typing import NDArray
 
-    from .link import Link
+    from .link import Cable
 
 CYCLES_PER_FRAME = 70_224
 CYCLES_PER_SECOND = 4_194_304
@@ -150,7 +150,7 @@ class GameBoy(Hooked, Plugs):
         self._super = MODELS[self._model].commands
         self._held: NDArray[numpy.uint8] | None = None
         self._device = None
-        self._link: Link | None = None
+        self._link: Cable | None = None
         self._camera = self._light = None
 
     def _attach(self) -> None:
@@ -231,7 +231,14 @@ class GameBoy(Hooked, Plugs):
         if self._link is not None:
             if sound or breakpoint:
                 raise LinkError("a linked console makes no sound, and does not stop at LD B,B")
-            self._link.advance(self, end + START, render)
+            try:
+                self._link.advance(self, end + START, render)
+            except BaseException:
+                if self._battery is not None:
+                    self._battery.flush()
+                raise
+            if self._battery is not None:
+                self._battery.ran(int(self._gb.dots()))
             return False
         self._enter()
         try:
@@ -578,11 +585,7 @@ class GameBoy(Hooked, Plugs):
             from .bess import append
 
             data = append(data, self._here(), self._model)
-        if file is not None:
-            if isinstance(file, str | os.PathLike):
-                write_atomically(file, data)
-            else:
-                file.write(data)
+        put(file, data)
         return data
 
     def load_state(self, source: bytes | bytearray | memoryview | str | os.PathLike[str] | IO[bytes]) -> None:
@@ -595,13 +598,7 @@ class GameBoy(Hooked, Plugs):
         """
         from . import saving
 
-        if isinstance(source, bytes | bytearray | memoryview):
-            data = bytes(source)
-        elif isinstance(source, str | os.PathLike):
-            with open(source, "rb") as opened:
-                data = opened.read()
-        else:
-            data = source.read()
+        data = get(source)
         self._enter()
         try:
             loaded = saving.load_state(self._gb, self._model, data)

@@ -2,7 +2,8 @@
 
 For:       `Link(first, second)`: running both so that each bit, and each flash, reaches the other when it should;
            states of the pair.
-Not for:   the serial port itself (machine/gb/serial.py); devices that are no consoles (plugs.py, printer.py).
+Not for:   the serial port itself (machine/gb/serial.py); devices that are no consoles (plugs.py, printer.py); a console
+           in another process (peer.py).
 Invariant: a console executes exactly the instructions that begin before a tick of the other's clock, and is then told
            of that tick; the other waits at its tick until then. So both do the same however far they are run at a time.
 Source:    Pan Docs, "Serial Data Transfer (Link Cable)", "Infrared Communication".
@@ -18,7 +19,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from tracklayer.machine.common.clock import STOP_LIMIT
 from tracklayer.machine.gb import serial
@@ -26,7 +27,7 @@ from tracklayer.machine.gb.speed import dots_at, time_of
 
 from . import container, saving
 from .errors import LinkError, StateError
-from .files import write_atomically
+from .files import put
 from .rewind import Snapshot
 
 if TYPE_CHECKING:
@@ -48,6 +49,22 @@ class PairSnapshot(NamedTuple):
 
 Times = tuple[tuple[int, int], tuple[int, int]]
 """For each console: the time on the cable, and how far it was asked to run."""
+
+
+class Cable(Protocol):
+    """What joins a console to another one: whoever runs them both, or waits for the other."""
+
+    def asked(self, console: GameBoy) -> int:
+        """How far a console was asked to run, in dots."""
+        ...
+
+    def moved(self, console: GameBoy) -> None:
+        """A console was brought to another state: its time on the cable goes on."""
+        ...
+
+    def advance(self, console: GameBoy, limit: int, render: bool) -> None:
+        """Run a console to dot `limit`."""
+        ...
 
 
 class End:
@@ -121,7 +138,7 @@ class End:
         serial.catch_up(gb)
         serial.reschedule(gb)
 
-    def plug(self, link: Link | None) -> None:
+    def plug(self, link: Cable | None) -> None:
         """Put the cable in, or pull it out: then ones come in, and no light."""
         gb, port = self.gb, self.gb.serial
         serial.catch_up(gb)
@@ -223,10 +240,7 @@ class Link:
         description = {"kind": "pair", "system": "gb", "times": [*first.times, *second.times]}
         parts = {"first": first.console.save_state(), "second": second.console.save_state()}
         data = container.pack(description, parts)
-        if isinstance(file, str | os.PathLike):
-            write_atomically(file, data)
-        elif file is not None:
-            file.write(data)
+        put(file, data)
         return data
 
     def load_state(self, data: bytes) -> None:

@@ -19,10 +19,12 @@ from .progress import building
 
 if TYPE_CHECKING:
     from tracklayer.api.engines import Progress
+    from tracklayer.api.peer import Peer
 
     from .wav import Recorder
 
 DEFAULT_SECONDS = 10.0
+DEFAULT_PATIENCE = 30.0
 HELD_FRAMES = 6
 
 
@@ -99,6 +101,16 @@ def start(
 )
 @click.option("--load-state", type=click.Path(exists=True, dir_okay=False), metavar="FILE", help="Begin in this state.")
 @click.option("--save-state", type=click.Path(dir_okay=False), metavar="FILE", help="Write the last state there.")
+@click.option("--listen", metavar="[HOST:]PORT", help="Wait there for another console, and link with it.")
+@click.option("--connect", metavar="[HOST:]PORT", help="Link with a console that listens there.")
+@click.option(
+    "--link-timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=DEFAULT_PATIENCE,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long the other console may keep this one waiting.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document.")
 def run(
     rom: str,
@@ -116,22 +128,36 @@ def run(
     save: str | None,
     load_state: str | None,
     save_state: str | None,
+    listen: str | None,
+    connect: str | None,
+    link_timeout: float,
     as_json: bool,
 ) -> None:
     """Run ROM for some time, without a window, as fast as the host can, and show what came out.
 
     ROM is a file, FILE.zip::MEMBER, or the word demo. The exit status is 0 if the run ended as asked: with
     --until-serial, only if the text was sent in time.
+
+    With --listen or --connect the serial port is joined to another console's, in another process or on another machine;
+    both go through the cable's transfers in guest time, bit by bit, whatever the network does. HOST is this machine
+    unless it is given. States are then those of this end: both ends load those that they saved at the same time.
     """
     if frames is not None and seconds is not None:
         raise click.UsageError("give --frames or --seconds, not both")
+    if listen is not None and connect is not None:
+        raise click.UsageError("one end listens, the other one connects: give --listen or --connect, not both")
+    linked = listen is not None or connect is not None
+    if wav is not None and linked:
+        raise click.UsageError("a linked console makes no sound: leave --wav out")
     presses = parse_presses(buttons)
     limit = frames * CYCLES_PER_FRAME if frames is not None else int((seconds or 0.0) * CYCLES_PER_SECOND)
     if frames is None and seconds is None:
         limit = int(DEFAULT_SECONDS * CYCLES_PER_SECOND)
     console = start(rom, engine, model, quiet=as_json, save=save, boot_rom=boot_rom)
+    cable = plug_in(console, listen, connect, link_timeout) if linked else None
+    end: GameBoy | Peer = cable or console
     if load_state is not None:
-        console.load_state(load_state)
+        end.load_state(load_state)
     wanted = until_serial.encode() if until_serial is not None else None
     begin = time.perf_counter()
     drawn = screenshot is not None or as_json
@@ -144,11 +170,13 @@ def run(
         with Recorder(console, wav) as recorder:
             found = _run(console, limit, wanted, presses, drawn, recorder)
     host_seconds = time.perf_counter() - begin
+    if save_state is not None:
+        end.save_state(save_state)
+    if cable is not None:
+        cable.unplug()
     console.close()
     if screenshot is not None:
         console.save_screenshot(screenshot)
-    if save_state is not None:
-        console.save_state(save_state)
     if as_json:
         print_json({"rom": rom, **outcome(console, host_seconds), "found": found})
     else:
@@ -165,6 +193,22 @@ def run(
         if not as_json:
             click.echo(f"{until_serial!r} was not sent", err=True)
         sys.exit(1)
+
+
+def plug_in(console: GameBoy, listen: str | None, connect: str | None, timeout: float) -> Peer:
+    """Join the console with the one that is asked for. Errors: LinkError, click.BadParameter."""
+    from tracklayer.api.peer import Peer
+    from tracklayer.api.wire import Listener, parse_address, shown
+
+    try:
+        host, port = parse_address(listen or connect or "")
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    if connect is not None:
+        return Peer.connect(console, port, host, timeout=timeout)
+    with Listener(port, host) as listener:
+        click.echo(f"waiting for another console at {shown(*listener.address)}", err=True)
+        return Peer(console, listener.accept(timeout))
 
 
 def outcome(console: GameBoy, host_seconds: float) -> dict[str, Any]:
