@@ -248,3 +248,46 @@ def test_paths_are_kept_apart_by_the_split_field() -> None:
         program.handler("h", two_ways, split=split)
         texts.append(program.render().count("musttail"))
     assert texts == [1, 2]
+
+
+@typed
+def leaves_or_reads(m: Machine, leaves: Any) -> u8:
+    if leaves:
+        m.held = 7
+        go(m.leave)
+    return m.memory[0]
+
+
+@typed
+def needs_the_value(m: Machine, leaves: Any) -> None:
+    """Where it is known that the read leaves, nothing behind it is reached."""
+    m.seen = 5
+    m.wide += leaves_or_reads(m, leaves) + 1
+    m.seen = 6
+    go(m.leave)
+
+
+@typed
+def needs_it_in_an_arm(m: Machine, leaves: Any) -> None:
+    m.wide += leaves_or_reads(m, leaves) if m.regs.flag else 1
+    go(m.leave)
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+def test_what_follows_a_call_that_always_leaves_is_left_out(leaves: bool) -> None:
+    convention = Convention(Machine, PINNED)
+    program = Program(convention, CONTROL)
+    program.raw(crossing(convention), "enter")
+    program.handler("h", needs_the_value, {"leaves": leaves})
+    code = Code(program, 2, 2)
+    machine: Any = Machine()
+    ctypes.c_uint64.from_buffer(machine, 0).value = code["leave"]
+    machine.memory[0] = 40
+    ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(code["enter"])(ctypes.addressof(machine), code["h"])
+    assert (machine.seen, machine.held, machine.wide) == ((5, 7, 0) if leaves else (6, 0, 41))
+
+
+def test_a_value_that_never_comes_is_refused_in_an_arm() -> None:
+    program = Program(Convention(Machine, PINNED), CONTROL)
+    with pytest.raises(CompileError, match="never comes back"):
+        program.handler("h", needs_it_in_an_arm, {"leaves": True})

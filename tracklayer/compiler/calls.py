@@ -16,7 +16,7 @@ from ..lang import ArrayType, BufferType, FloatType, IntType, Object, PtrType, i
 from . import floats
 from .arith import bounds
 from .crossings import MATHEMATICS, Crossings
-from .errors import Refusal
+from .errors import NeverReturns, Refusal
 from .glue import MOST_ARGUMENTS
 from .sources import FunctionInfo, describe_function, meaning
 from .state import State, join
@@ -65,6 +65,8 @@ class Calls(Crossings):
     frame: Frame
     context: str
     depth = 0
+    whole: State | None = None
+    """The state of the statement that is walked, where that is a plain one: no arm of it, no loop's condition."""
 
     @property
     def walker(self) -> Walker:
@@ -82,6 +84,8 @@ class Calls(Crossings):
     def call(self, node: ast.Call, state: State) -> Value:
         paths = self.call_paths(node, state)
         if not paths:
+            if state is self.whole:
+                raise NeverReturns
             raise Refusal("this call never comes back, so it has no value", "make it a statement of its own")
         joined, result = join(self.arith, [path[0] for path in paths], [path[1] for path in paths])
         state.become(joined)

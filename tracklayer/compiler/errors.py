@@ -25,6 +25,10 @@ class CompileError(Exception):
         super().__init__(text + (f"\n  instead: {mend}" if mend else ""))
 
 
+class NeverReturns(Exception):
+    """Evaluating a statement always leaves by a call in it: nothing behind that is ever reached."""
+
+
 class Refusal(Exception):
     """A problem found where the syntax tree is not at hand; the walker adds the place and raises CompileError."""
 

@@ -17,7 +17,7 @@ from . import floats
 from .arith import bounds
 from .calls import Frame, Path
 from .convention import Convention
-from .errors import Refusal
+from .errors import NeverReturns, Refusal
 from .expressions import BINARY
 from .loops import Loops
 from .sources import FunctionInfo, meaning
@@ -98,11 +98,20 @@ class Walker(Loops):
                 raise self.error(
                     statement, f"{type(statement).__name__} is not in the typed subset", "see docs/lang.md"
                 )
-            try:
-                states = self.merge([end for state in states for end in handler(self, statement, state)])
-            except Refusal as refusal:
-                raise self.error(statement, refusal.problem, refusal.mend) from None
+            states = self.merge([end for state in states for end in self._statement(statement, handler, state)])
         return states
+
+    def _statement(self, statement: ast.stmt, handler: Handler, state: State) -> list[State]:
+        """Walk one statement; the states behind it."""
+        around, self.whole = self.whole, state if isinstance(statement, PLAIN) else None
+        try:
+            return handler(self, statement, state)
+        except NeverReturns:
+            return []
+        except Refusal as refusal:
+            raise self.error(statement, refusal.problem, refusal.mend) from None
+        finally:
+            self.whole = around
 
     def paths(self, node: ast.expr, state: State) -> list[Path]:
         """The value of an expression on each path, kept apart where it is a call."""
@@ -376,7 +385,11 @@ class Walker(Loops):
         return [state]
 
 
-_HANDLERS: dict[type[ast.stmt], Callable[[Walker, Any, State], list[State]]] = {
+Handler = Callable[[Walker, Any, State], list[State]]
+PLAIN = (ast.Expr, ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Return)
+"""Statements without other statements, whose parts are all evaluated."""
+
+_HANDLERS: dict[type[ast.stmt], Handler] = {
     ast.Expr: Walker._expression,
     ast.Assign: Walker._assign,
     ast.AnnAssign: Walker._annotated,
