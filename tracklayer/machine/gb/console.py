@@ -273,6 +273,8 @@ class GB:
         if self.pending() == 0:
             self.cpu.pc = u16(self.cpu.pc + 1)
         self.cpu.stopped = 0
+        if self.hdma.active:
+            hdma.halts(self)
         if divider.stops_early(self):
             divider.clear(self)
         self.clock.left -= speed.CLEAR
@@ -283,11 +285,12 @@ class GB:
         self.clock.left -= speed.PAUSE
         ppu.catch_up(self)
         ppu.speed_changed(self)
-        hdma.reschedule(self)
         timer.catch_up(self)  # an overflow in the pause asks for its interrupt now
         timer.reschedule(self)
         serial.catch_up(self)
         serial.reschedule(self)
+        if self.hdma.active | self.hdma.requested:
+            hdma.speed_changed(self)
 
     @typed
     def breakpoint(self) -> None:
@@ -307,6 +310,8 @@ class GB:
         ready: u8 = 0
         while ready == 0 and self.clock.stop == 0:
             self.clock.retarget()
+            if unlikely(self.hdma.active | self.hdma.requested != 0) and self.cpu.halted != 0 and self.pending() != 0:
+                hdma.wakes(self)
             if self.cpu.halted == FRESHLY_HALTED and self.cpu.ime != 0 and self.pending() != 0:
                 # It came while HALT was fetched: HALT is taken back. Proof: gambatte late_m0int_halt_m0stat_scx2_3a.
                 self.cpu.halted = 0
@@ -354,6 +359,8 @@ class GB:
         if self.cpu.halted == FRESHLY_HALTED:
             # HALT looks first after two M-cycles. Proof: gambatte halt/late_m0irq_halt_m0stat_scx3_2b.
             self.cpu.halted = HALTED
+            if unlikely(self.hdma.active | self.hdma.requested != 0):
+                hdma.halts(self)
             copying = 4  # OAM DMA stops with the CPU's clock, an M-cycle later
             ahead = max(ahead, 8)
         if ahead > 0:

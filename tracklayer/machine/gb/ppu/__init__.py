@@ -20,6 +20,7 @@ from .registers import DOTS_BEFORE_ON, REGISTERS, power_on, write_lcdc
 from .state import (
     DOTS_PER_FRAME,
     DOTS_PER_LINE,
+    HEIGHT,
     LCD_ENABLE,
     OAM_READ,
     OAM_WRITE,
@@ -31,7 +32,7 @@ from .state import (
 from .timing import before_dma, catch_up, drawn, frame_due, next_hblank_look, reschedule, speed_changed, stat_due, touch
 
 __all__ = [
-    "DOTS_BEFORE_ON", "DOTS_PER_FRAME", "DOTS_PER_LINE", "LCD_ENABLE", "OAM_READ", "OAM_WRITE", "REGISTERS",
+    "DOTS_BEFORE_ON", "DOTS_PER_FRAME", "DOTS_PER_LINE", "HEIGHT", "LCD_ENABLE", "OAM_READ", "OAM_WRITE", "REGISTERS",
     "VRAM_READ", "VRAM_WRITE", "Machine", "Ppu", "before_dma", "catch_up", "disturb", "drawn", "frame_due",
     "next_hblank_look", "palettes_closed", "power_on", "reschedule", "speed_changed", "stat_due", "touch",
     "write_lcdc",

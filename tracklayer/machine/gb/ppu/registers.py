@@ -127,6 +127,8 @@ def lcd_off(gb: Machine) -> None:
     schedule_frame(gb, u64(gb.ppu.frame_done + DOTS_PER_FRAME))
     free_vram(gb, 1)
     line.blank(gb)
+    if gb.color.functions:
+        gb.clock.schedule(events.HDMA, gb.clock.now())
 
 
 @typed
