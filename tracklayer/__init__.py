@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Peer,
         Print,
         Printer,
+        Profile,
         Region,
         RegisterError,
         Rewind,
@@ -36,12 +37,14 @@ if TYPE_CHECKING:
         TracklayerError,
         function,
         original,
+        profile,
     )
 
 __all__ = [
     "Access", "Batch", "BusyError", "CompileError", "EngineError", "GameBoy", "Hook", "Link", "LinkError",
-    "Listener", "ModelError", "Peer", "Print", "Printer", "Region", "RegisterError", "Rewind", "RomError", "SaveError",
-    "Snapshot", "StateError", "Symbol", "SymbolError", "Symbols", "TracklayerError", "function", "original",
+    "Listener", "ModelError", "Peer", "Print", "Printer", "Profile", "Region", "RegisterError", "Rewind", "RomError",
+    "SaveError", "Snapshot", "StateError", "Symbol", "SymbolError", "Symbols", "TracklayerError", "function",
+    "original", "profile",
 ]  # fmt: skip
 
 __version__ = "0.1.0"

@@ -45,9 +45,10 @@ def test_constants_may_name_what_comes_later() -> None:
 
 
 def test_org_fills_between_and_ram_gives_addresses_only() -> None:
-    program = assemble(" org $104\nx: db 1\n ram $C000\na: ds 3\nb: ds 1", TOY, origin=0x100, fill=0xFF)
+    program = assemble(" org $104\nN = 7\nx: db 1\n ram $C000\na: ds 3\nb: ds 1", TOY, origin=0x100, fill=0xFF)
+    assert program.labels == {"x": 0x104, "a": 0xC000, "b": 0xC003}
+    assert program.symbols == {**program.labels, "N": 7}
     assert program.data == b"\xff\xff\xff\xff\x01"
-    assert program.symbols == {"x": 0x104, "a": 0xC000, "b": 0xC003}
 
 
 def test_org_with_an_offset_places_a_bank() -> None:

@@ -14,6 +14,7 @@ battery.py      what cartridges keep, as .sav files
 saving.py       saved states: what goes into one; container.py: their bytes
 rewind.py       snapshots in memory, and going back with them
 disassembly.py  guest code as text
+profiling/      where a program's time goes, the guest's and the host's
 state.py        names for the bytes of a state
 lockstep.py     two engines side by side
 vectors.py      the bare processor against vectors
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
     from .link import Link
     from .peer import Peer
     from .printer import Print, Printer
+    from .profiling.results import Profile
+    from .profiling.run import profile
     from .rewind import Rewind, Snapshot
     from .symbols import Symbol, Symbols
     from .wire import Listener
@@ -63,6 +66,8 @@ _HOMES = {
     "link": ("Link",),
     "peer": ("Peer",),
     "printer": ("Print", "Printer"),
+    "profiling.results": ("Profile",),
+    "profiling.run": ("profile",),
     "rewind": ("Rewind", "Snapshot"),
     "symbols": ("Symbol", "Symbols"),
     "wire": ("Listener",),
@@ -71,9 +76,9 @@ _WHERE = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "BUTTONS", "CYCLES_PER_FRAME", "CYCLES_PER_SECOND", "Access", "Batch", "BusyError", "CompileError", "EngineError",
-    "GameBoy", "Hook", "Link", "LinkError", "Listener", "ModelError", "Peer", "Print", "Printer", "Region",
+    "GameBoy", "Hook", "Link", "LinkError", "Listener", "ModelError", "Peer", "Print", "Printer", "Profile", "Region",
     "RegisterError", "Rewind", "RomError", "SaveError", "Snapshot", "StateError", "Symbol", "SymbolError", "Symbols",
-    "TracklayerError", "function", "original",
+    "TracklayerError", "function", "original", "profile",
 ]  # fmt: skip
 
 

@@ -32,7 +32,7 @@ from .memory import Memory
 from .plugs import Plugs
 from .registers import FrozenRegisters, Registers
 from .rewind import Snapshot
-from .roms import load_cartridge, read_boot_rom, read_rom
+from .roms import DEMO, demo_symbols, is_demo, load_cartridge, read_boot_rom, read_rom
 from .sound import Sound
 from .symbols import Symbols
 from .symbols import beside as symbols_beside
@@ -85,7 +85,7 @@ class GameBoy(Hooked, Plugs):
                    when the program ends, and from time to time while the game leaves the memory alone. None: no file.
     clock:         what a clock in the cartridge follows: "guest", the guest's own time, or "world", the time of day.
     symbols:       the program's symbols: a path, or `Symbols`; None: those of the file beside the ROM with the ending
-                   .sym, if there is one.
+                   .sym, if there is one, or the demo's own.
     progress:      told of the engine's first build on this machine, `progress(words, done, of)`.
 
     Consoles share nothing that changes: use as many as you like, each in one thread at a time.
@@ -338,7 +338,9 @@ class GameBoy(Hooked, Plugs):
 
     def _symbols_beside(self) -> Symbols:
         path = self._symbols_path
-        return Symbols.read(path) if path and os.path.exists(path) else Symbols()
+        if path and os.path.exists(path):
+            return Symbols.read(path)
+        return Symbols.parse(demo_symbols()) if path == symbols_beside(DEMO) and is_demo(DEMO) else Symbols()
 
     def _enter(self) -> None:
         if not self._running.acquire(blocking=False):

@@ -85,6 +85,18 @@ def read_header(image: bytes) -> Header:
     )
 
 
+def is_demo(source: str) -> bool:
+    """Whether a ROM's name means the demo cartridge."""
+    return source == DEMO and not Path(source).exists()
+
+
+def demo_symbols() -> str:
+    """The demo's symbol file."""
+    from tracklayer.demo import symbol_file
+
+    return symbol_file()
+
+
 def read_rom(source: str | os.PathLike[str] | bytes | bytearray | memoryview) -> tuple[str, bytes]:
     """The name and the bytes of a cartridge image.
 
@@ -94,7 +106,7 @@ def read_rom(source: str | os.PathLike[str] | bytes | bytearray | memoryview) ->
     if isinstance(source, bytes | bytearray | memoryview):
         return "the image", bytes(source)
     text = os.fspath(source)
-    if text == DEMO and not Path(text).exists():
+    if is_demo(text):
         from tracklayer.demo import build
 
         return DEMO, build()

@@ -1,4 +1,4 @@
-"""The command line: `tracklayer run`, `disasm`, `info`, `judge`, `lockstep`.
+"""The command line: `tracklayer run`, `disasm`, `info`, `judge`, `lockstep`, `profile`.
 
 For:     reading arguments, showing progress, printing what came out, an exit status that tells success.
 Not for: anything that a Python program could want as well; that lives in the api, the only room this one uses.

@@ -20,6 +20,7 @@ MODULES = {
     "disasm":   ("disasm",   "Show a cartridge's instructions as text."),
     "judge":    ("judge",    "Run the test programs of a manifest and judge them."),
     "lockstep": ("lockstep", "Run two engines side by side up to their first difference."),
+    "profile":  ("profile",  "Show where a cartridge's guest and host time goes."),
 }  # fmt: skip
 
 ENGINES = ("reference", "interpreter", "blocks", "translated", "regions")

@@ -108,5 +108,14 @@ def build() -> bytes:
     return checksums(program().data)
 
 
+def symbol_file() -> str:
+    """The cartridge's labels as a symbol file has them. Banks are counted as RGBDS does: D000 and 4000 lie in 1."""
+    return "".join(
+        f"{address >> 12 in (4, 5, 6, 7, 13):02x}:{address:04x} {name}\n"
+        for name, address in program().labels.items()
+        if 0 <= address <= 0xFFFF
+    )
+
+
 cartridge = build
 """`build` by the name of what it gives."""

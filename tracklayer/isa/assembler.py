@@ -57,10 +57,11 @@ class Listed(NamedTuple):
 
 
 class Program(NamedTuple):
-    """What `assemble` made: the image, all symbols, and which line made which bytes."""
+    """What `assemble` made: the image, all symbols, those of them that are labels, and which line made which bytes."""
 
     data: bytes
     symbols: dict[str, int]
+    labels: dict[str, int]
     listing: tuple[Listed, ...]
 
 
@@ -414,7 +415,7 @@ class _Assembly:
                 symbols[name] = expression(self.lookup(place))
             except (SyntaxProblem, ValueError, ZeroDivisionError, KeyError) as problem:
                 raise self.error(place, problem) from None
-        return Program(bytes(image), symbols, tuple(listing))
+        return Program(bytes(image), symbols, dict(self.symbols), tuple(listing))
 
     def error(self, place: _Place, problem: Exception) -> AssemblyError:
         message = f"{problem.args[0]!r} is not defined" if isinstance(problem, KeyError) else str(problem)

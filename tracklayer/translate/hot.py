@@ -57,6 +57,13 @@ NAMES = {OFF: "blocks", SOON: "regions"}
 """What an engine with these settings is called."""
 
 
+class PlacedRegion(NamedTuple):
+    """A region in use. heads: their places in the ROM."""
+
+    heads: tuple[int, ...]
+    image: PlacedImage
+
+
 class Hot:
     """The heat of one ROM, and its regions. Calls come from any thread."""
 
@@ -70,7 +77,7 @@ class Hot:
         self.total = 0
         self.covered: set[int] = set()
         """Places whose region was made, asked for, or found to be none."""
-        self.regions: list[PlacedImage] = []
+        self.regions: list[PlacedRegion] = []
         self.waiting: list[tuple[int, int]] = []
         """Heads that have no code yet which a region could stand in for: their places, and the region's address."""
         self.work: Compilation | None = None
@@ -148,8 +155,9 @@ class Hot:
 
     def _place(self, base: int, region: Region, image: bytes) -> None:
         placed = place(image, code_memory())
-        self.regions.append(placed)
-        self.waiting += [(base + head, placed[REGION]) for head in region]
+        heads = tuple(base + head for head in region)
+        self.regions.append(PlacedRegion(heads, placed))
+        self.waiting += [(head, placed[REGION]) for head in heads]
 
     def _swap_in(self) -> None:
         """Have the blocks of regions' heads jump to the regions, as far as these blocks were laid."""

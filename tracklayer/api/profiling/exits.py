@@ -1,0 +1,61 @@
+"""Exits of translated code, by reason.
+
+For:     `exits_of`, from counted cells.
+Not for: counting them (translate/tally.py).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from tracklayer.translate.counted import Counted
+from tracklayer.translate.tally import AGAIN, BARRED, BOUNDARY, LOOKUP, MAKE, SHORT, SINGLE
+
+from ..disassembly import disassemble
+from .guest import REASONS
+from .guest_time import Names
+from .memory import GuestMemory
+from .results import Exit, ExitPlace, Exits
+
+TOP = 5
+"""Places that are told of for each reason."""
+
+WORDS = {
+    AGAIN: "an access to more than plain memory: registers, mapper, closed memory, watched code",
+    SHORT: "an event may be due within the block",
+    BARRED: "code that stays with the interpreter: closed, hooked, or written over again and again",
+    LOOKUP: "a computed jump, or one to another bank, not found among the last ones",
+    MAKE: "a block to be laid",
+}
+
+
+def exits_of(
+    cells: Iterable[Counted], instructions: int, frames: int, names: Names, memory: GuestMemory
+) -> Exits:  # fmt: skip
+    """All exits that were counted, the most frequent first."""
+    interpreted = 0
+    by_place: dict[int, Counter[int]] = {kind: Counter() for kind in WORDS}
+    boundaries: Counter[int] = Counter()
+    for cell in cells:
+        if cell.kind in (SINGLE, AGAIN):
+            interpreted += cell.times
+        if cell.kind == BOUNDARY:
+            boundaries[cell.place] += cell.times
+        elif cell.kind in by_place:
+            by_place[cell.kind][cell.place] += cell.times
+    found = [
+        Exit(f"a boundary: {REASONS[reason]}", count, count / frames) for reason, count in boundaries.items()
+    ]  # fmt: skip
+    for kind, places in by_place.items():
+        count = places.total()
+        if count:
+            top = tuple(_place(place, times, names, memory) for place, times in places.most_common(TOP))
+            found.append(Exit(WORDS[kind], count, count / frames, top))
+    found.sort(key=lambda one: -one.count)
+    return Exits(instructions, interpreted, tuple(found))
+
+
+def _place(place: int, count: int, names: Names, memory: GuestMemory) -> ExitPlace:
+    lines = disassemble(memory.fetch(place), place & 0xFFFF, 1)
+    return ExitPlace(names.place(place), lines[0].text if lines else "", count)

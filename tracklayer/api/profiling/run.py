@@ -1,0 +1,252 @@
+"""Running a program to see where its time goes.
+
+For:     `profile`.
+Not for: what is made of the runs (guest_time.py, host.py, results.py).
+
+The same frames run several times from the same state, with the same buttons: as they are, sampled, until there are
+enough samples; on the interpreter, with each instruction counted; on the translator, with each exit counted. All
+engines agree to the cycle, so these are the same run; that they end in the same state is looked at.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tracklayer.native.sampling import Sampler, available
+from tracklayer.translate.counted import CountingInterpreter
+from tracklayer.translate.places import Places
+from tracklayer.translate.tally import CODE as RUNNING
+from tracklayer.translate.tally import DISPATCH, STALL, WAITING
+
+from ..errors import LinkError
+from ..gameboy import GameBoy
+from ..symbols import Symbols
+from . import host as host_time
+from .exits import exits_of
+from .guest import GameBoyCounted, engine_for
+from .guest_time import Executed, GuestTime, Names, instruction
+from .host_code import HostCode
+from .memory import GuestMemory, rom_place
+from .results import Block, Exits, Host, Instruction, Part, Profile, Region
+
+if TYPE_CHECKING:
+    from ..engines import Progress
+
+INTERVAL = 0.0005
+"""Seconds between samples."""
+SECONDS = 1.0
+"""Real time that is sampled at least, by running the same frames again."""
+MOST_PASSES = 200
+TOP_FUNCTIONS = 5
+
+Presses = Iterable[tuple[int, str, bool]]
+"""Buttons: (frame, button, whether it goes down), frames counted from the begin of what is profiled."""
+
+
+class Way(NamedTuple):
+    """How the frames are run."""
+
+    frames: int
+    presses: tuple[tuple[int, str, bool], ...]
+    render: bool
+    sound: bool
+
+    def play(self, gb: GameBoy, between: Callable[[], None] | None = None) -> None:
+        """Run the frames, a tick each. between: called after each."""
+        presses = self.presses
+        at = 0
+        for frame in range(self.frames):
+            while at < len(presses) and presses[at][0] <= frame:
+                gb.button(presses[at][1], presses[at][2])
+                at += 1
+            gb.tick(1, self.render, self.sound)
+            if between is not None:
+                between()
+
+
+def profile(
+    rom: GameBoy | str | os.PathLike[str] | bytes,
+    frames: int = 600,
+    *,
+    warm_up: int = 0,
+    presses: Presses = (),
+    render: bool = True,
+    sound: bool = False,
+    engine: str = "translated",
+    model: str = "auto",
+    symbols: str | os.PathLike[str] | Symbols | None = None,
+    top: int = 20,
+    host: bool = True,
+    host_code: bool = False,
+    seconds: float = SECONDS,
+    progress: Progress | None = None,
+) -> Profile:
+    """Where a program's time goes: the guest's, to the cycle, and the host's, sampled.
+
+    rom:       what `GameBoy` takes, or a console, which is run on from where it is.
+    frames:    frames that are profiled, after `warm_up` that are not.
+    presses:   (frame, button, down): buttons, by the frame before which they go down or up. Those of the warm-up have
+               frames below 0.
+    render, sound: as of `tick`, for every frame.
+    engine, model, symbols, progress: as of `GameBoy`; with a console only `symbols` and `progress` matter.
+    top:       blocks that are told of with their instructions.
+    host:      whether the host's time is sampled: the frames run again and again until `seconds` of real time are over.
+    host_code: whether blocks come with their machine code.
+    Errors:    ValueError; those of `GameBoy` and its `tick`.
+    """
+    if frames < 1 or warm_up < 0 or top < 0 or not 0 <= seconds <= 600:
+        raise ValueError("a profile takes frames, 1 or more, warm_up and top, 0 or more, and up to 600 seconds")
+    gb = rom if isinstance(rom, GameBoy) else GameBoy(rom, engine=engine, model=model, progress=progress)
+    if symbols is not None:
+        gb.symbols = symbols
+    if gb._link is not None:
+        raise LinkError("a linked console cannot be profiled: its frames cannot run again without the other's")
+    ordered = tuple(sorted((int(frame), str(button), bool(down)) for frame, button, down in presses))
+    before = tuple((frame + warm_up, button, down) for frame, button, down in ordered if frame < 0)
+    Way(warm_up, before, False, False).play(gb)
+    way = Way(frames, tuple(one for one in ordered if one[0] >= 0), render, sound)
+    return _Run(gb, way, progress).result(top, host, host_code, seconds)
+
+
+class _Run:
+    """One profile on its way. The console's frames have not run yet."""
+
+    def __init__(self, gb: GameBoy, way: Way, progress: Progress | None) -> None:
+        self.gb = gb
+        self.way = way
+        self.start = gb.snapshot()
+        self.since = gb.cycles, gb.instructions
+        self.ends: set[bytes] = set()
+        self.counted = self._counting(CountingInterpreter(GameBoyCounted, progress))
+        exits = engine_for(gb.engine, progress)
+        self.exiting = None if exits is None else self._counting(exits)
+
+    def _counting(self, engine: Any) -> GameBoy:
+        """A console that counts, in the state from which all runs begin."""
+        other = self.gb.clone()
+        other._engine = engine
+        return other
+
+    def result(self, top: int, host: bool, host_code: bool, seconds: float) -> Profile:
+        """Do all runs, and put together what they say."""
+        reason = available() if host else "it was not asked for"
+        samples, sampled = self._sampled(seconds if not reason else 0.0, not reason)
+        gb = self.gb
+        engine: Any = gb._engine
+        places = Places(engine, gb._gb) if hasattr(engine, "code") else None  # the reference has none
+        time_of = self._guest_time()
+        memory = GuestMemory(gb)
+        code = HostCode(places, samples, host_code)
+        stacks, functions = time_of.stacks()
+        kinds = time_of.kinds
+        total = sum(kinds.values()) or 1
+        blocks = time_of.blocks(memory.fetch)[:top]
+        cycles, instructions = gb.cycles - self.since[0], gb.instructions - self.since[1]
+        return Profile(
+            title=gb.title, model=gb.model, engine=gb.engine, rendered=self.way.render, sound=self.way.sound,
+            symbols=len(gb.symbols), frames=self.way.frames, cycles=cycles, instructions=instructions,
+            agrees=len(self.ends) == 1, running=kinds[RUNNING], waiting=kinds[WAITING], dispatching=kinds[DISPATCH],
+            stalled=kinds[STALL], uncounted=max(0, cycles - total), functions=functions,
+            blocks=tuple(_block(one, total, time_of.names, memory, code) for one in blocks), stacks=stacks,
+            exits=self._exits(instructions, time_of.names, memory),
+            host=None if reason else _host(samples, places, sampled, time_of.names), host_missing=reason,
+        )  # fmt: skip
+
+    def _note_end(self, gb: GameBoy) -> None:
+        self.ends.add(hashlib.sha256(gb.state_bytes()).digest())
+
+    def _sampled(self, seconds: float, sampling: bool) -> tuple[list[int], Sampled]:
+        """Run the console as it is, again and again; leave it at the end of the frames."""
+        samples: list[int] = []
+        lost = passes = 0
+        spent = 0.0
+        most = 1 if self.gb._watched() else MOST_PASSES  # hooks are called once for each frame
+        while passes < most and (passes == 0 or spent < seconds):
+            if passes:
+                self.gb.restore(self.start)
+            begin = time.perf_counter()
+            if sampling:
+                with Sampler(INTERVAL) as sampler:
+                    self.way.play(self.gb)
+                samples += sampler.samples
+                lost += sampler.lost
+            else:
+                self.way.play(self.gb)
+            spent += time.perf_counter() - begin
+            passes += 1
+            self._note_end(self.gb)
+        return samples, Sampled(spent, passes, lost)
+
+    def _guest_time(self) -> GuestTime:
+        """Count each instruction."""
+        gb, way = self.counted, self.way
+        way._replace(render=False, sound=False).play(gb, lambda: gb._gb.counts.make_room())
+        self._note_end(gb)
+        counts = gb._gb.counts
+        counts.close(int(gb._gb.dots()))
+        return GuestTime(counts.cells(), self.gb.symbols)
+
+    def _exits(self, instructions: int, names: Names, memory: GuestMemory) -> Exits | None:
+        """Count each exit of translated code."""
+        gb, way = self.exiting, self.way
+        if gb is None:
+            return None
+        way.play(gb, lambda: gb._gb.counts.make_room())
+        self._note_end(gb)
+        return exits_of(gb._gb.counts.cells(), instructions, way.frames, names, memory)
+
+
+class Sampled(NamedTuple):
+    """How sampling went."""
+
+    seconds: float
+    passes: int
+    lost: int
+
+
+def _block(block: tuple[Executed, ...], total: int, names: Names, memory: GuestMemory, code: HostCode) -> Block:
+    first = block[0].place
+    cycles = sum(one.cycles for one in block)
+    shown = []
+    for one in block:
+        line = instruction(one, memory.fetch)
+        shown.append(
+            Instruction(
+                names.place(one.place), line.data.hex(), line.text, one.times, one.cycles, code.share(one.place),
+                code.text(one.place),
+            )
+        )  # fmt: skip
+    known = [one.host_share for one in shown if one.host_share is not None]
+    return Block(
+        names.place(first), cycles / total, cycles, block[0].times, code.tier(first), sum(known) if known else None,
+        tuple(shown),
+    )  # fmt: skip
+
+
+def _host(samples: list[int], places: Places | None, sampled: Sampled, names: Names) -> Host:
+    shares = host_time.shares(samples, places)
+    total = shares.total or 1
+
+    def part(name: str) -> Part:
+        inside = [(what, count) for (where, what), count in shares.functions.most_common() if where == name]
+        functions = tuple((what, count / total) for what, count in inside[:TOP_FUNCTIONS])
+        return Part(name, shares.parts[name] / total, shares.parts[name], functions)
+
+    parts = sorted((part(name) for name in host_time.PARTS if shares.parts[name]), key=lambda one: -one.samples)
+    tiers = {
+        "T2": shares.parts[host_time.T2] / total,
+        "T1": shares.parts[host_time.T1] / total,
+        "T0": (shares.parts[host_time.T0] + shares.parts[host_time.BETWEEN]) / total,
+    }
+    regions = []
+    for number, heads in enumerate(places.regions if places else ()):
+        count = sum(count for origin, count in shares.origins.items() if origin.region == number)
+        regions.append(Region(tuple(names.place(rom_place(head)) for head in sorted(heads)), count / total))
+    return Host(
+        sampled.seconds, sampled.passes, shares.total, sampled.lost, INTERVAL, tuple(parts), tiers,
+        tuple(sorted(regions, key=lambda one: -one.share)),
+    )  # fmt: skip
