@@ -244,6 +244,14 @@ def test_regions_have_their_share() -> None:
     assert found.blocks[0].tier == "T2"
 
 
+def test_progress_is_told_of_each_run_to_its_end() -> None:
+    told: dict[str, list[tuple[int, int]]] = {}
+    profile("demo", 130, seconds=0, progress=lambda what, done, of: told.setdefault(what, []).append((done, of)))
+    assert told["counting instructions, frames"] == [(60, 130), (120, 130), (130, 130)]
+    assert told["counting exits, frames"] == [(60, 130), (120, 130), (130, 130)]
+    assert told["sampling the host"] == [(1, 1)]
+
+
 def test_without_sampling_it_says_why() -> None:
     found = profile("demo", 1, host=False)
     assert found.host is None

@@ -42,6 +42,8 @@ SECONDS = 1.0
 """Real time that is sampled at least, by running the same frames again."""
 MOST_PASSES = 200
 TOP_FUNCTIONS = 5
+TOLD = 60
+"""Frames after which the progress is told again while something is counted."""
 
 Presses = Iterable[tuple[int, str, bool]]
 """Buttons: (frame, button, whether it goes down), frames counted from the begin of what is profiled."""
@@ -55,8 +57,8 @@ class Way(NamedTuple):
     render: bool
     sound: bool
 
-    def play(self, gb: GameBoy, between: Callable[[], None] | None = None) -> None:
-        """Run the frames, a tick each. between: called after each."""
+    def play(self, gb: GameBoy, between: Callable[[int], None] | None = None) -> None:
+        """Run the frames, a tick each. between: called after each with how many are done."""
         presses = self.presses
         at = 0
         for frame in range(self.frames):
@@ -65,7 +67,7 @@ class Way(NamedTuple):
                 at += 1
             gb.tick(1, self.render, self.sound)
             if between is not None:
-                between()
+                between(frame + 1)
 
 
 def profile(
@@ -92,7 +94,8 @@ def profile(
     presses:   (frame, button, down): buttons, by the frame before which they go down or up. Those of the warm-up have
                frames below 0.
     render, sound: as of `tick`, for every frame.
-    engine, model, symbols, progress: as of `GameBoy`; with a console only `symbols` and `progress` matter.
+    engine, model, symbols: as of `GameBoy`; with a console only `symbols` matters.
+    progress:  told of what is compiled, and how far the runs are: `progress(words, done, of)`.
     top:       blocks that are told of with their instructions.
     host:      whether the host's time is sampled: the frames run again and again until `seconds` of real time are over.
     host_code: whether blocks come with their machine code.
@@ -118,6 +121,7 @@ class _Run:
     def __init__(self, gb: GameBoy, way: Way, progress: Progress | None) -> None:
         self.gb = gb
         self.way = way
+        self.progress = progress
         self.start = gb.snapshot()
         self.since = gb.cycles, gb.instructions
         self.ends: set[bytes] = set()
@@ -179,25 +183,40 @@ class _Run:
             spent += time.perf_counter() - begin
             passes += 1
             self._note_end(self.gb)
+            self._tell("sampling the host, milliseconds", int(1000 * min(spent, seconds)), int(1000 * seconds))
+        self._tell("sampling the host", 1, 1)
         return samples, Sampled(spent, passes, lost)
 
     def _guest_time(self) -> GuestTime:
         """Count each instruction."""
-        gb, way = self.counted, self.way
-        way._replace(render=False, sound=False).play(gb, lambda: gb._gb.counts.make_room())
-        self._note_end(gb)
+        gb = self.counted
+        self._count("counting instructions, frames", gb, self.way._replace(render=False, sound=False))
         counts = gb._gb.counts
         counts.close(int(gb._gb.dots()))
         return GuestTime(counts.cells(), self.gb.symbols)
 
     def _exits(self, instructions: int, names: Names, memory: GuestMemory) -> Exits | None:
         """Count each exit of translated code."""
-        gb, way = self.exiting, self.way
+        gb = self.exiting
         if gb is None:
             return None
-        way.play(gb, lambda: gb._gb.counts.make_room())
+        self._count("counting exits, frames", gb, self.way)
+        return exits_of(gb._gb.counts.cells(), instructions, self.way.frames, names, memory)
+
+    def _count(self, what: str, gb: GameBoy, way: Way) -> None:
+        """Run a console that counts."""
+
+        def between(done: int) -> None:
+            gb._gb.counts.make_room()
+            if done % TOLD == 0 or done == way.frames:
+                self._tell(what, done, way.frames)
+
+        way.play(gb, between)
         self._note_end(gb)
-        return exits_of(gb._gb.counts.cells(), instructions, way.frames, names, memory)
+
+    def _tell(self, what: str, done: int, of: int) -> None:
+        if self.progress is not None:
+            self.progress(what, done, of)
 
 
 class Sampled(NamedTuple):
