@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -251,6 +252,59 @@ def test_who_is_in_the_batch_cannot_be_run_elsewhere_meanwhile() -> None:
     over.set()
     runner.join()
     assert not batch[0]._running.locked()
+
+
+def test_who_is_in_a_step_can_be_neither_run_nor_looked_at_elsewhere() -> None:
+    batch = Batch(cartridge(COUNTER), 3)
+    runner = threading.Thread(target=batch.step, kwargs={"frames": 5_000})
+    runner.start()
+    while not batch._crowd.runner:
+        time.sleep(0)
+    with pytest.raises(BusyError, match="in a step of its batch"):
+        batch[1].tick()
+    with pytest.raises(BusyError, match="in a step of its batch"):
+        batch[2].screen  # noqa: B018
+    with pytest.raises(BusyError, match="of the batch is running already"):
+        batch.step()
+    assert runner.is_alive()
+    runner.join()
+    batch[1].tick()
+    assert [gb.frames for gb in batch] == [5_000, 5_001, 5_000]
+    assert not batch._crowd.alone
+
+
+def test_hooks_that_come_and_go_between_steps_leave_nothing() -> None:
+    batch = Batch(cartridge(COUNTER), 2)
+    for _ in range(50):
+        batch[0].hook(0x0150, lambda gb: None).remove()
+        batch[0].on_write(0xC000, function=lambda access: None).remove()
+        batch.step()
+    assert len(batch[0]._retired) < 20
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_helpers_that_listen_hear_of_every_step(threads: int) -> None:
+    """Short steps one after the other, with pauses, and with steps in which Python has a part."""
+    count = 4
+    lone = GameBoy("demo")
+    with Batch("demo", count, threads=threads, memory=MEMORY) as batch:
+        calls: list[int] = []
+        total = 0
+        for turn in range(400):
+            if turn % 50 == 20:
+                hook = batch[turn % count].on_frame(lambda gb: calls.append(1))
+                batch.step(0)
+                hook.remove()
+            else:
+                batch.step(0, [turn % 3] * count, turn % 7 == 0)
+            if turn % 90 == 0:
+                time.sleep(0.01)
+            total += 1 if turn % 50 == 20 else turn % 3
+        assert len(calls) == 8
+        assert batch.cycles.tolist() == [batch.cycles[0]] * count
+        lone.tick(total)
+        batch[0].tick(0)
+        assert all(gb.differences(lone) == [] for gb in batch)
 
 
 def test_reset_brings_back_the_chosen_ones() -> None:

@@ -50,6 +50,39 @@ def test_an_error_stops_the_others_and_comes_out_when_they_are_done(number: int)
     crew.close()
 
 
+def test_a_helper_that_is_still_in_its_task_can_be_called_for_the_next() -> None:
+    crew = Crew(1)
+    waits, called, heard, leave = (threading.Event() for _ in range(4))
+    done: list[str] = []
+
+    def task(number: int) -> None:
+        done.append(f"{number} sent")
+        if number:
+            waits.set()
+            called.wait()
+            done.append("1 called")
+            heard.set()
+            leave.wait()
+        else:
+            waits.wait()
+
+    def following(number: int) -> None:
+        done.append(f"{number} next")
+        heard.wait()
+
+    def call(number: int) -> bool:
+        called.set()
+        return True
+
+    crew.run(task, leave.set, over=waits.is_set)
+    crew.run(following, leave.set, call, heard.is_set)
+    assert sorted(done) == ["0 next", "0 sent", "1 called", "1 sent"]
+    leave.set()
+    crew.run(lambda number: done.append(f"{number} last"), leave.set)
+    assert sorted(done[4:]) == ["0 last", "1 last"]
+    crew.close()
+
+
 def test_helpers_end_with_their_crew() -> None:
     crew = Crew(1)
     threads: list[threading.Thread] = []

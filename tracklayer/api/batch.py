@@ -21,7 +21,7 @@ from tracklayer.lang import ArrayType, IntType, layout, pointer_at, size_of, tak
 from tracklayer.machine.gb import build
 
 from . import seats
-from .crew import Crew
+from .crew import Crew, Crowd
 from .engines import STOP_ROOM, Progress
 from .errors import BusyError, StateError
 from .gameboy import BUTTONS, CYCLES_PER_FRAME, GameBoy
@@ -128,6 +128,7 @@ class Batch:
         places = _places(memory)
         made: dict[Any, GameBoy] = {}
         self._consoles: list[GameBoy] = []
+        self._crowd = Crowd()
         for index in range(count):
             rom = listed[index % len(listed)]
             key = bytes(rom) if isinstance(rom, bytearray | memoryview) else rom
@@ -143,6 +144,7 @@ class Batch:
                 gb._symbols, gb._symbols_path = first._symbols, first._symbols_path
                 if clock != "guest":
                     gb.clock = clock
+            gb._crowd = self._crowd
             self._consoles.append(gb)
         self._starts = {id(gb._cartridge): gb.snapshot() for gb in made.values()}
         with_registers = any(addresses.start < HRAM and addresses.stop > seats.IO for _, addresses, _ in places)
@@ -184,9 +186,12 @@ class Batch:
         self._job.span = pointer_at(ctypes.addressof(self._spans), seats.Span)
         job: Any = ctypes.addressof(self._job)  # type: ignore[arg-type]
         self._workers: list[Any] = [seats.Worker() for _ in range(threads)]
-        for worker in self._workers:
+        self._addresses: list[int] = [ctypes.addressof(worker) for worker in self._workers]
+        for number, worker in enumerate(self._workers):
             worker.job = pointer_at(job, seats.Job)
             worker.quota = QUOTA
+            worker.following = self._addresses[(number + 1) % threads]
+            worker.helps = number > 0
         self._crew = Crew(threads - 1)
         self._everyone: NDArray[numpy.uint32] = numpy.arange(count, dtype=numpy.uint32)
         self._seats["render"] = True
@@ -244,20 +249,20 @@ class Batch:
 
     def _run(self, loop: Many, attended: list[int], errors: dict[int, Exception]) -> None:
         """Without the GIL, again and again until all are done but those that Python has to tick."""
-        job, states = self._job, self._seats["state"]
+        job, workers, addresses, states = self._job, self._workers, self._addresses, self._seats["state"]
         order = self._everyone
+
+        def work(number: int) -> None:
+            while not loop.advance(addresses[number]) and not job.stop:
+                workers[number].spent = 0
+
         while len(order):
             job.order = pointer_at(order.ctypes.data, u32)
-            job.next, job.number = 0, len(order)
-
-            def work(number: int, count: int = len(order)) -> None:
-                worker = self._workers[number]
-                address = ctypes.addressof(worker)
-                while job.next < count and not job.stop:
-                    worker.spent = 0
-                    loop.advance(address)
-
-            self._crew.run(work, self._stop)
+            job.busy, job.waiting = len(workers), 0
+            for number, worker in enumerate(workers):
+                worker.next = len(order) * number // len(workers)
+                worker.end = len(order) * (number + 1) // len(workers)
+            self._crew.run(work, self._stop, lambda number: loop.call(addresses[number]), lambda: not job.busy)
             again = []
             for place in (states[order] != seats.DONE).nonzero()[0]:
                 index = int(order[place])
@@ -343,19 +348,19 @@ class Batch:
                 array[index] = array[other]
 
     def _enter(self) -> None:
-        me = threading.get_ident()
-        for index, gb in enumerate(self._consoles):
-            if not gb._running.acquire(False):
-                self._leave(index)
-                raise BusyError(f"console {index} of the batch is running already")
-            gb._runner = me
+        crowd = self._crowd
+        if not crowd.lock.acquire(False):
+            raise BusyError("console 0 of the batch is running already, and all others")
+        crowd.runner = threading.get_ident()
+        alone = list(crowd.alone)
+        if alone:
+            self._leave()
+            index = min(self._consoles.index(gb) for gb in alone)
+            raise BusyError(f"console {index} of the batch is running already")
 
-    def _leave(self, count: int | None = None) -> None:
-        for gb in self._consoles if count is None else self._consoles[:count]:
-            if gb._retired:
-                gb._retired.clear()
-            gb._runner = 0
-            gb._running.release()
+    def _leave(self) -> None:
+        self._crowd.runner = 0
+        self._crowd.lock.release()
 
     # ------------------------------------------------------------------ what came out
 
@@ -477,7 +482,9 @@ class Batch:
 
     # ------------------------------------------------------------------ arguments
 
-    def _numbers(self, name: str, given: ArrayLike, largest: int) -> NDArray[Any]:
+    def _numbers(self, name: str, given: ArrayLike, largest: int) -> NDArray[Any] | int:
+        if type(given) is int and 0 <= given <= largest:
+            return given
         import numpy
 
         array = numpy.asarray(given)
@@ -490,7 +497,9 @@ class Batch:
                     raise ValueError(f"{name} lie within 0 and {largest:,}, not {number:,}")
         return array
 
-    def _truths(self, name: str, given: ArrayLike) -> NDArray[Any]:
+    def _truths(self, name: str, given: ArrayLike) -> NDArray[Any] | bool:
+        if given is True or given is False:
+            return given
         import numpy
 
         array = numpy.asarray(given)

@@ -1,8 +1,9 @@
 """Threads that help the one that asks: the same task in all of them at once.
 
-For:       `Crew.run(task)`: `task(k)` in the calling thread (k = 0) and in each helper, until all are done.
+For:       `Crew.run(task)`: `task(k)` in the calling thread (k = 0) and in each helper, until all are done; `Crowd`,
+           whom they serve.
 Not for:   dividing the work: the task takes pieces until there are none.
-Invariant: when `run` is over, however it ended, no helper is in a task.
+Invariant: when `run` is over, however it ended, no helper is at work.
 """
 
 from __future__ import annotations
@@ -13,8 +14,19 @@ import threading
 import weakref
 from collections.abc import Callable
 from queue import SimpleQueue
+from typing import Any
 
 Task = Callable[[int], None]
+
+
+def nobody(number: int) -> bool:
+    """No helper is still in its last task."""
+    return False
+
+
+def never() -> bool:
+    """All is done when all have said so."""
+    return False
 
 
 class Crew:
@@ -26,28 +38,52 @@ class Crew:
         self._tasks: SimpleQueue[tuple[Task, int] | None] = SimpleQueue()
         self._done: SimpleQueue[BaseException | None] = SimpleQueue()
         self._process = 0
+        self._sent_out = 0
+        """Tasks that were put, and that no helper has said to have left."""
         self._end: weakref.finalize[..., Crew] | None = None
 
-    def run(self, task: Task, stop: Callable[[], None]) -> None:
-        """Have the task done. Errors: the first that it raised; `stop` is called then, so that the others end soon."""
+    def run(
+        self,
+        task: Task,
+        stop: Callable[[], None],
+        call: Callable[[int], object] = nobody,
+        over: Callable[[], object] = never,
+    ) -> None:
+        """Have the task done.
+
+        call: makes a helper that is still in its last task, for it waits there a little, do this one; whether it could.
+        over: whether all is done already, though helpers may still wait in their tasks.
+        Errors: the first that it raised; `stop` is called then, so that the others end soon.
+        """
         if self.helpers and (not self._threads or self._process != os.getpid()):
             self._start()
+            call = nobody
         try:
+            while not self._done.empty():
+                self._hear()
             for number in range(1, self.helpers + 1):
-                self._tasks.put((task, number))
+                if not call(number):
+                    self._sent_out += 1
+                    self._tasks.put((task, number))
             task(0)
-            for _ in range(self.helpers):
-                error = self._done.get()
-                if error is not None:
-                    raise error
+            while self._sent_out and not over():
+                self._hear()
         except BaseException:
             stop()
             self.close()
             raise
 
+    def _hear(self) -> None:
+        """Wait until a helper has left a task."""
+        error = self._done.get()
+        self._sent_out -= 1
+        if error is not None:
+            raise error
+
     def _start(self) -> None:
         self._process = os.getpid()
         self._tasks, self._done = SimpleQueue(), SimpleQueue()
+        self._sent_out = 0
         self._threads = [
             threading.Thread(target=_help, args=(self._tasks, self._done), name="tracklayer batch", daemon=True)
             for _ in range(self.helpers)
@@ -66,6 +102,7 @@ class Crew:
                     with contextlib.suppress(KeyboardInterrupt):  # it has been heard: this is the way out
                         thread.join(0.1)
         self._threads, self._end = [], None
+        self._tasks, self._done, self._sent_out = SimpleQueue(), SimpleQueue(), 0
 
 
 def _send_home(tasks: SimpleQueue[tuple[Task, int] | None], count: int) -> None:
@@ -85,3 +122,15 @@ def _help(tasks: SimpleQueue[tuple[Task, int] | None], done: SimpleQueue[BaseExc
         del found, task
         done.put(error)
         del error
+
+
+class Crowd:
+    """Consoles that one step runs all together, without a look at each: who runs them, and which are run alone."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        """Held while all of them are run."""
+        self.runner = 0
+        """The thread that runs all of them just now."""
+        self.alone: set[Any] = set()
+        """Those that somebody runs by themselves just now."""

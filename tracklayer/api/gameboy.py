@@ -23,6 +23,7 @@ from tracklayer.machine.gb.model import MODELS, automatic, fitted
 
 from . import pictures, state
 from .battery import Battery, beside, decode, encode
+from .crew import Crowd
 from .disassembly import LONGEST, disassemble
 from .engines import STOP_ROOM, Engine, Progress, make_engine
 from .errors import BusyError, LinkError, ModelError, StateError
@@ -138,6 +139,7 @@ class GameBoy(Hooked, Plugs):
         self._sound = Sound(self._gb, model, SLICE)
         self._running = threading.Lock()
         self._runner = 0
+        self._crowd: Crowd | None = None
         self._frozen = FrozenRegisters(self._gb.cpu)
         self._in_access = 0
         self._hooks = {}
@@ -145,7 +147,7 @@ class GameBoy(Hooked, Plugs):
         self._symbols = None
         self._symbols_path = ""
         self._gb.host.passed_time = NEVER
-        self._retired = []
+        self._retired: list[object] = []
         self._battery: Battery | None = None
         self._super = MODELS[self._model].commands
         self._held: NDArray[numpy.uint8] | None = None
@@ -169,7 +171,13 @@ class GameBoy(Hooked, Plugs):
         """Hooks or regions are others than before."""
         if not self._attached:
             self._attach()
-        self._retired.append(self._engine.changed(self._gb))
+        self._retire(self._engine.changed(self._gb))
+
+    def _retire(self, *things: object) -> None:
+        """Keep what a run that is going on may need, until it is over."""
+        if not self._running.locked() and not (self._crowd is not None and self._crowd.runner):
+            self._retired.clear()
+        self._retired += things
 
     # ------------------------------------------------------------------ running
 
@@ -348,17 +356,28 @@ class GameBoy(Hooked, Plugs):
                 raise BusyError("this console is running: its own hooks and regions cannot run it further")
             raise BusyError("this console is running in another thread")
         self._runner = threading.get_ident()
+        crowd = self._crowd
+        if crowd is not None:
+            crowd.alone.add(self)
+            if crowd.runner:
+                self._leave()
+                raise BusyError("this console is running in a step of its batch")
 
     def _leave(self) -> None:
         if self._retired:
             self._retired.clear()
         self._runner = 0
+        if self._crowd is not None:
+            self._crowd.alone.discard(self)
         self._running.release()
 
     def _here(self) -> Any:
         """The machine, for a look at it. Errors: BusyError where another thread runs it."""
         if self._runner and self._runner != threading.get_ident():
             raise BusyError("this console is running in another thread")
+        crowd = self._crowd
+        if crowd is not None and crowd.runner and crowd.runner != threading.get_ident():
+            raise BusyError("this console is running in a step of its batch")
         return self._gb
 
     # ------------------------------------------------------------------ what it is, and how far it came

@@ -151,7 +151,6 @@ class Hooked:
     """Those on instructions, by address."""
     _listeners: dict[str, tuple[Hook, ...]]
     """The others, by kind."""
-    _retired: list[object]
     _registers: Registers
     _frozen: FrozenRegisters
     _in_access: int
@@ -161,6 +160,9 @@ class Hooked:
         raise NotImplementedError
 
     def _changed(self) -> None:
+        raise NotImplementedError
+
+    def _retire(self, *things: object) -> None:
         raise NotImplementedError
 
     # ------------------------------------------------------------------ setting
@@ -305,13 +307,13 @@ class Hooked:
             writes = [(hook.address, hook.last) for hook in listeners[WRITE]]
             before = gb.__dict__["kept"].get("access_bits")
             if before is not None:
-                self._retired.append(before)
+                self._retire(before)
             build.set_access_hooks(gb, reads, writes)
             gb.host.on_access = calling(self, "_on_accessed") if reads or writes else None
 
     def _drop_hook(self, hook: Hook) -> None:
         gb = self._here()
-        self._retired.append(hook)
+        self._retire(hook)
         if hook.kind != EXECUTE:
             kept = tuple(other for other in self._listeners[hook.kind] if other is not hook)
             self._listeners[hook.kind] = kept
@@ -329,7 +331,7 @@ class Hooked:
     def _retire_callables(self) -> None:
         """What the machine holds may be running just now: it is kept until the run is over."""
         host = self._gb.host
-        self._retired += [host.on_access, host.on_interrupt, host.on_frame]
+        self._retire(host.on_access, host.on_interrupt, host.on_frame)
 
     # ------------------------------------------------------------------ called by the machine
 
@@ -424,6 +426,6 @@ class Hooked:
 
     def _drop_region(self, region: Region) -> None:
         self._here()
-        self._retired.append(region)  # its functions may be running just now
+        self._retire(region)  # its functions may be running just now
         region._remove()
         self._changed()

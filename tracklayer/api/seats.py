@@ -63,24 +63,35 @@ class Span:
 
 @struct
 class Job:
-    """A step, as all threads see it. Each takes the next of `order` until there is none."""
+    """A step, as all threads see it."""
 
-    next: u64
-    number: u64
+    busy: u64
+    """Threads that are not done."""
     order: Ptr[u32]
     seats: Ptr[u8]
     pictures: u8
     stop: u8
     """1: every thread comes back at the end of a slice."""
+    waiting: u8
+    """1: none waits for the next step before it comes back."""
     spans: u32
     span: Ptr[Span]
 
 
 @struct
 class Worker:
-    """One thread. It comes back to Python after so many dots, to see whether anybody wants it to end."""
+    """One thread. It comes back to Python after so many dots, to see whether anybody wants it to end.
+
+    Its part of the order is the same in each step, so that a console stays in one core's caches.
+    """
 
     job: Ptr[Job]
+    next: u64
+    end: u64
+    following: u64
+    """The address of the next worker, in a ring: from whom it takes when its part is done."""
+    signal: u64
+    helps: u8
     spent: u64
     quota: u64
     line: Array[u32] = array(WIDTH)

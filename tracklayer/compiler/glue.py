@@ -116,27 +116,67 @@ class BatchPlaces(NamedTuple):
     thread: int
     """Of the thread state, in a context."""
     job: int
-    """In a worker."""
+    """This one and the next six: in a worker."""
     next: int
-    """This one and the next three: in a job. How many of `order` are taken."""
-    number: int
-    """How long `order` is."""
+    """Where the worker is in its part of `order`, and where this ends. Others may take from it too."""
+    end: int
+    following: int
+    """The next worker, in a ring."""
+    helps: int
+    """1: this thread waits a little for the next job when it is done."""
+    signal: int
+    """AWAY, LISTENING or CALLED."""
+    busy: int
+    """This one and the next four: in a job. Workers that are not done."""
+    waiting: int
+    """1: nobody is to wait for the next job."""
+    stop: int
     order: int
-    """The seats' numbers, u32, in the order in which they are taken."""
+    """The seats' numbers, u32."""
     seats: int
     context: int
     """In a seat."""
     seat_size: int
 
 
+AWAY, LISTENING, CALLED = range(3)
+"""Whether a helping thread waits for the next job without having gone back to Python, and was given it."""
+
+PATIENCE = 1000
+"""How often a thread looks before it stops waiting: some 20 microseconds, as long as waking one takes."""
+
+
+def call_glue(places: BatchPlaces) -> str:
+    """`call(worker)`, the code of a METH_FASTCALL builtin: 1 if the worker's thread listened, and has the job now."""
+    return f"""
+define ptr @call(ptr %self, ptr %arguments, i64 %argument.count) nounwind {{
+{_slots()}
+  %object = load ptr, ptr %arguments
+  %address = call i64 %PyLong_AsLongLong(ptr %object)
+  %worker = inttoptr i64 %address to ptr
+  %signal.at = getelementptr inbounds i8, ptr %worker, i64 {places.signal}
+  %swap = cmpxchg ptr %signal.at, i64 {LISTENING}, i64 {CALLED} acq_rel acquire
+  %called = extractvalue {{ i64, i1 }} %swap, 1
+  %number = zext i1 %called to i64
+  %result = call ptr %PyLong_FromLongLong(i64 %number)
+  ret ptr %result
+}}
+"""
+
+
 def advance_all_glue(places: BatchPlaces) -> str:
     """`advance_all(worker, handler)`, the code of a METH_FASTCALL builtin: one thread's part of running many contexts.
 
-    While the program's `ready(worker)` says so it takes the next seat of the job's order, as one step that no other
-    thread comes between, and enters its context as often as `turn(context, worker, seat)` asks for. Without the GIL,
-    which the contexts' callables get as they do in `advance`.
+    While the program's `ready(worker)` says so it takes the next seat of the worker's part, or when that is empty of
+    another's, as one step that no other thread comes between, and enters its context as often as `turn(context,
+    worker, seat)` asks for. Without the GIL, which the contexts' callables get as they do in `advance`.
+
+    When nothing is left it waits a little, because to wake a thread takes longer than most jobs: one that helps, for
+    the next job; one that does not, for the others to be done.
+    Returns: 1 if nothing was left, 0 if `ready` said no.
     """
     return f"""
+declare void @llvm.x86.sse2.pause()
 {_SLOTS_TABLE}
 define ptr @advance_all(ptr %self, ptr %arguments, i64 %argument.count) nounwind {{
 {_slots()}
@@ -149,23 +189,38 @@ define ptr @advance_all(ptr %self, ptr %arguments, i64 %argument.count) nounwind
   %handler = inttoptr i64 %code to ptr
   %job.at = getelementptr inbounds i8, ptr %worker, i64 {places.job}
   %job = load ptr, ptr %job.at
-  %next.at = getelementptr inbounds i8, ptr %job, i64 {places.next}
-  %count.at = getelementptr inbounds i8, ptr %job, i64 {places.number}
-  %count = load i64, ptr %count.at
+  %busy.at = getelementptr inbounds i8, ptr %job, i64 {places.busy}
+  %waiting.at = getelementptr inbounds i8, ptr %job, i64 {places.waiting}
+  %stop.at = getelementptr inbounds i8, ptr %job, i64 {places.stop}
   %order.at = getelementptr inbounds i8, ptr %job, i64 {places.order}
-  %order = load ptr, ptr %order.at
   %seats.at = getelementptr inbounds i8, ptr %job, i64 {places.seats}
-  %seats = load ptr, ptr %seats.at
+  %signal.at = getelementptr inbounds i8, ptr %worker, i64 {places.signal}
+  %helps.at = getelementptr inbounds i8, ptr %worker, i64 {places.helps}
+  %helps.byte = load i8, ptr %helps.at
+  %helps = icmp ne i8 %helps.byte, 0
   %state = call ptr %PyEval_SaveThread()
+  br label %start
+start:
+  %order = load ptr, ptr %order.at
+  %seats = load ptr, ptr %seats.at
   br label %more
 more:
   %ready = call i64 @ready(ptr %worker)
   %ends = icmp eq i64 %ready, 0
   br i1 %ends, label %out, label %take
 take:
+  %owner = phi ptr [ %worker, %more ], [ %other, %pass ]
+  %next.at = getelementptr inbounds i8, ptr %owner, i64 {places.next}
+  %end.at = getelementptr inbounds i8, ptr %owner, i64 {places.end}
   %place = atomicrmw add ptr %next.at, i64 1 monotonic
-  %left = icmp ult i64 %place, %count
-  br i1 %left, label %sit, label %out
+  %end = load i64, ptr %end.at
+  %left = icmp ult i64 %place, %end
+  br i1 %left, label %sit, label %pass
+pass:
+  %following.at = getelementptr inbounds i8, ptr %owner, i64 {places.following}
+  %other = load ptr, ptr %following.at
+  %round = icmp eq ptr %other, %worker
+  br i1 %round, label %done, label %take
 sit:
   %index.at = getelementptr inbounds i32, ptr %order, i64 %place
   %index = load i32, ptr %index.at
@@ -179,17 +234,67 @@ sit:
   br label %ask
 ask:
   %runs = call i64 @turn(ptr %context, ptr %worker, ptr %seat)
-  %done = icmp eq i64 %runs, 0
-  br i1 %done, label %stand, label %run
+  %stands = icmp eq i64 %runs, 0
+  br i1 %stands, label %stand, label %run
 run:
   call void @enter(ptr %context, ptr %handler)
   br label %ask
 stand:
   store ptr null, ptr %thread.at
   br label %more
+done:
+  br i1 %helps, label %helper_done, label %caller_done
+helper_done:
+  ; in this order: who sees that nobody is busy may call
+  store atomic i64 {LISTENING}, ptr %signal.at release, align 8
+  %helper.before = atomicrmw sub ptr %busy.at, i64 1 acq_rel
+  br label %listen
+listen:
+  %looks = phi i64 [ 0, %helper_done ], [ %looks.more, %still ]
+  %signal = load atomic i64, ptr %signal.at acquire, align 8
+  %called = icmp eq i64 %signal, {CALLED}
+  br i1 %called, label %answer, label %consider
+consider:
+  %patient = icmp ult i64 %looks, {PATIENCE}
+  %waiting = load atomic i8, ptr %waiting.at monotonic, align 1
+  %stop = load atomic i8, ptr %stop.at monotonic, align 1
+  %either = or i8 %waiting, %stop
+  %calm = icmp eq i8 %either, 0
+  %stays = and i1 %patient, %calm
+  br i1 %stays, label %still, label %rise
+still:
+  call void @llvm.x86.sse2.pause()
+  %looks.more = add i64 %looks, 1
+  br label %listen
+rise:
+  %swap = cmpxchg ptr %signal.at, i64 {LISTENING}, i64 {AWAY} acq_rel acquire
+  %risen = extractvalue {{ i64, i1 }} %swap, 1
+  br i1 %risen, label %out, label %answer
+answer:
+  store atomic i64 {AWAY}, ptr %signal.at monotonic, align 8
+  br label %start
+caller_done:
+  %caller.before = atomicrmw sub ptr %busy.at, i64 1 acq_rel
+  br label %watch
+watch:
+  %watched = phi i64 [ 0, %caller_done ], [ %watched.more, %watch_on ]
+  %busy = load atomic i64, ptr %busy.at acquire, align 8
+  %alone = icmp eq i64 %busy, 0
+  br i1 %alone, label %out, label %watch_more
+watch_more:
+  %watching = icmp ult i64 %watched, {PATIENCE}
+  br i1 %watching, label %watch_on, label %hurry
+watch_on:
+  call void @llvm.x86.sse2.pause()
+  %watched.more = add i64 %watched, 1
+  br label %watch
+hurry:
+  store atomic i8 1, ptr %waiting.at release, align 1
+  br label %out
 out:
+  %outcome = phi i64 [ 0, %more ], [ 1, %rise ], [ 1, %watch ], [ 1, %hurry ]
   call void %PyEval_RestoreThread(ptr %state)
-  %result = call ptr %PyLong_FromLongLong(i64 0)
+  %result = call ptr %PyLong_FromLongLong(i64 %outcome)
   ret ptr %result
 }}
 """

@@ -2,7 +2,7 @@
 
 For:       `Many(engine, ...)`: the compiled loop around an engine's code, given what a console's turn is.
 Not for:   what a turn does, and the threads (api/seats.py, api/batch.py).
-Invariant: a console is in one thread's hands at a time: each takes the next one of an order that all share.
+Invariant: a console is in one thread's hands at a time: each takes the next one of its part, then of the others'.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..compiler.convention import find
-from ..compiler.glue import SLOT_API, BatchPlaces, advance_all_glue, crossing, host_offset
+from ..compiler.glue import SLOT_API, BatchPlaces, advance_all_glue, call_glue, crossing, host_offset
 from ..lang import layout, size_of
 from ..native.calls import builtin
 from ..native.image import make_image, place
@@ -38,12 +38,18 @@ class Many:
         progress: Progress | None = None,
     ) -> None:
         guest = engine.guest
-        fields = layout(job)
+        fields, own = layout(job), layout(worker)
         places = BatchPlaces(
             thread=find(guest.context, guest.host_path)[0] + host_offset("thread"),
-            job=layout(worker)["job"].offset,
-            next=fields["next"].offset,
-            number=fields["number"].offset,
+            job=own["job"].offset,
+            next=own["next"].offset,
+            end=own["end"].offset,
+            following=own["following"].offset,
+            helps=own["helps"].offset,
+            signal=own["signal"].offset,
+            busy=fields["busy"].offset,
+            waiting=fields["waiting"].offset,
+            stop=fields["stop"].offset,
             order=fields["order"].offset,
             seats=fields["seats"].offset,
             context=layout(seat)["context"].offset,
@@ -64,10 +70,14 @@ class Many:
                 progress("compiling the batch loop (once; kept on disk)", 1, 1)
         code = place(image, code_memory(), api_addresses(SLOT_API))
         self._advance_all: Any = builtin(code["advance_all"], "advance_all", keep=(code, engine))
+        self.call: Any = builtin(code["call"], "call", keep=(code,))
+        """`call(worker)`: have the worker at this address, whose thread may still be in `advance`, run the next job.
+        Returns: 1 if its thread has heard, 0 if it has to be sent."""
 
-    def advance(self, worker: int) -> None:
-        """Have the worker at this address run consoles until it is not ready any more, or none is left."""
-        self._advance_all(worker, self._engine.start)
+    def advance(self, worker: int) -> int:
+        """Have the worker at this address run consoles. Returns: 1 where none was left, 0 where it is not ready."""
+        outcome: int = self._advance_all(worker, self._engine.start)
+        return outcome
 
 
 def _compile(
@@ -88,4 +98,5 @@ def _compile(
     program.function("ready", ready)
     program.function("turn", turn, dict(known))
     program.raw(advance_all_glue(places), "advance_all")
+    program.raw(call_glue(places), "call")
     return backend.emit(program.render())
