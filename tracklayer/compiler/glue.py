@@ -143,7 +143,7 @@ AWAY, LISTENING, CALLED = range(3)
 """Whether a helping thread waits for the next job without having gone back to Python, and was given it."""
 
 PATIENCE = 1000
-"""How often a thread looks before it stops waiting: some 20 microseconds, as long as waking one takes."""
+"""How often a thread looks before it stops waiting: some 50 microseconds, about as long as waking one takes."""
 
 
 def call_glue(places: BatchPlaces) -> str:
