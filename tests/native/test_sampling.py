@@ -54,6 +54,21 @@ def test_a_full_buffer_only_counts(spin: tuple[object, range]) -> None:
     assert sampler.lost >= 1
 
 
+def test_short_stretches_have_their_share(spin: tuple[object, range]) -> None:
+    """Each is a hundredth of the interval, and all together are many intervals."""
+    function, _ = spin
+    sampler = Sampler(0.01)
+    patience = time.monotonic() + 60
+    while not sampler.samples and time.monotonic() < patience:
+        with sampler:
+            function(300_000)  # type: ignore[operator]
+    assert sampler.samples
+    before = len(sampler.samples)
+    with sampler:
+        pass
+    assert len(sampler.samples) >= before
+
+
 def test_the_old_handler_is_back_afterwards_and_hears_nothing_of_ours(spin: tuple[object, range]) -> None:
     heard = []
     before = signal.signal(signal.SIGPROF, lambda number, frame: heard.append(number))

@@ -19,6 +19,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import random
 import signal
 import struct
 import sys
@@ -73,7 +74,10 @@ class _Sigaction(ctypes.Structure):
 class Sampler:
     """Samples the thread that enters the `with`, which must be the one that leaves it.
 
-    interval: seconds from one sample to the next; shorter than 50 microseconds would mostly measure the sampling.
+    One may be entered again: what comes is kept together.
+
+    interval: seconds from one sample to the next; shorter than 50 microseconds would mostly measure the sampling. The
+              first one comes after some random part of it, so that short stretches have their share as well.
     Errors: SamplingUnavailable. One at a time: BlockingIOError where another one runs in the process.
     """
 
@@ -85,7 +89,7 @@ class Sampler:
             raise ValueError(f"an interval of 50 microseconds to a second and room for samples, not {interval}, {most}")
         self.interval = interval
         self._most = most
-        self._buffer = (ctypes.c_uint64 * (most + 2))()
+        self._buffer = (ctypes.c_uint64 * (most + 2))(0, most)
         self._old = _Sigaction()
         self._timer = ctypes.c_void_p()
         self._code: Block | None = None
@@ -113,7 +117,6 @@ class Sampler:
         return self
 
     def _start(self) -> None:
-        self._buffer[0], self._buffer[1] = 0, self._most
         code = _HANDLER.ljust(_PLACE_OF_BUFFER, b"\xc3") + struct.pack("<Q", ctypes.addressof(self._buffer))
         self._code = code_memory().allocate(len(code))
         self._code.write(0, code)
@@ -133,7 +136,8 @@ class Sampler:
 
     def _set(self, interval: float) -> None:
         nanoseconds = round(interval * 1e9)
-        spec = (ctypes.c_long * 4)(*divmod(nanoseconds, 10**9), *divmod(nanoseconds, 10**9))
+        first = 1 + random.randrange(nanoseconds)
+        spec = (ctypes.c_long * 4)(*divmod(nanoseconds, 10**9), *divmod(first, 10**9))
         self._call("timer_settime", self._timer, 0, spec, None)
 
     def __exit__(

@@ -280,6 +280,9 @@ def begin_boundary(context: Any, guest: Any) -> None:
         finish(context, guest, it, now, pc, sp)
     elif it.state == BETWEEN:
         settle(context, guest, it, now, pc, sp)
+    else:  # a run begins: nobody jumped here
+        it.running = pc
+        it.following = pc
     it.state = BETWEEN
     it.since = now
     it.pc = pc

@@ -139,3 +139,19 @@ main:
  inc b
  jr main
 """
+
+COPYING = """
+ org $150
+main:
+ ld hl,$c000
+ ld de,$c800
+ ld b,0
+.copy:
+ ld a,[hl+]
+ add a,b
+ ld [de],a
+ inc de
+ dec b
+ jr nz,.copy
+ jr main
+"""

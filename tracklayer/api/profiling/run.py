@@ -10,6 +10,7 @@ engines agree to the cycle, so these are the same run; that they end in the same
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import time
@@ -40,7 +41,7 @@ INTERVAL = 0.0005
 """Seconds between samples."""
 SECONDS = 1.0
 """Real time that is sampled at least, by running the same frames again."""
-MOST_PASSES = 200
+MOST_PASSES = 10_000
 TOP_FUNCTIONS = 5
 TOLD = 60
 """Frames after which the progress is told again while something is counted."""
@@ -165,27 +166,25 @@ class _Run:
 
     def _sampled(self, seconds: float, sampling: bool) -> tuple[list[int], Sampled]:
         """Run the console as it is, again and again; leave it at the end of the frames."""
-        samples: list[int] = []
-        lost = passes = 0
-        spent = 0.0
+        sampler = Sampler(INTERVAL) if sampling else None
+        passes, spent = 0, 0.0
         most = 1 if self.gb._watched() else MOST_PASSES  # hooks are called once for each frame
+        told = time.perf_counter()
         while passes < most and (passes == 0 or spent < seconds):
             if passes:
                 self.gb.restore(self.start)
-            begin = time.perf_counter()
-            if sampling:
-                with Sampler(INTERVAL) as sampler:
-                    self.way.play(self.gb)
-                samples += sampler.samples
-                lost += sampler.lost
-            else:
+            with sampler or contextlib.nullcontext():
+                begin = time.perf_counter()
                 self.way.play(self.gb)
-            spent += time.perf_counter() - begin
+                spent += time.perf_counter() - begin
             passes += 1
-            self._note_end(self.gb)
-            self._tell("sampling the host, milliseconds", int(1000 * min(spent, seconds)), int(1000 * seconds))
+            if passes == 1 or spent >= seconds:
+                self._note_end(self.gb)
+            if time.perf_counter() > told + 0.1:
+                told = time.perf_counter()
+                self._tell("sampling the host, milliseconds", int(1000 * min(spent, seconds)), int(1000 * seconds))
         self._tell("sampling the host", 1, 1)
-        return samples, Sampled(spent, passes, lost)
+        return (sampler.samples, Sampled(spent, passes, sampler.lost)) if sampler else ([], Sampled(spent, passes, 0))
 
     def _guest_time(self) -> GuestTime:
         """Count each instruction."""
