@@ -104,6 +104,9 @@ def boot_color(gb: Any, cartridge: Cartridge, model: Model) -> None:
         color.palettes[index] = WHITE
     gb.hdma.left = 0x7F
     gb.hdma.source = gb.hdma.target = 0xFFF0
+    if model.clears_wave:
+        for index in range(1, 16, 2):
+            gb.apu.wave.ram[index] = 0xFF
     if not model.functions:
         color.object_order = 1
         color.background_index, color.object_index = 0x88, 0x90

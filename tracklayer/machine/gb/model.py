@@ -27,6 +27,7 @@ class Model:
     revision:      of a Game Boy Color's chip: 1 for CPU CGB and CGB B, 2 for C, 3 for D, 4 for E, 5 for an Advance's.
     commands:      a Super Game Boy.
     incremented:   an Advance: its boot ROM ends with INC B, by which cartridges know it.
+    clears_wave:   its boot ROM, if it is a Color's, leaves 00 and FF in turn in wave RAM.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Model:
     revision: int = 0
     incremented: bool = False
     commands: bool = False
+    clears_wave: bool = True
 
 
 DMG = Model("dmg", a=0x01, flags=0xB0, bc=0x0013, de=0x00D8, hl=0x014D, divider=0xABCC, line=153, dot=400)
@@ -67,8 +69,9 @@ CGB_C = Model(
     "cgb-c", a=0x11, flags=0x80, bc=0x0000, de=0xFF56, hl=0x000D, divider=0x1EA0, line=144, dot=64, color=True,
     functions=True, revision=2,
 )  # fmt: skip
-CGB_0 = replace(CGB_C, name="cgb-0", revision=1, divider=0x20AC)
-"""The first revision; its boot ROM takes longer. Proof: mooneye misc/boot_div-cgb0, with a plain cartridge.
+CGB_0 = replace(CGB_C, name="cgb-0", revision=1, divider=0x20AC, clears_wave=False)
+"""The first revision; its boot ROM takes longer, and leaves wave RAM alone, by which which.gb knows it. Proof: mooneye
+misc/boot_div-cgb0, with a plain cartridge.
 
 UNVERIFIED: that the other kind of cartridge begins as much later; and where the PPU is then.
 """
@@ -103,5 +106,6 @@ def fitted(model: Model, color_cartridge: bool) -> Model:
     """The model as a cartridge finds it: one that does not know the Color finds it nearly a DMG."""
     if model.functions and not color_cartridge:
         divider = PLAIN.divider + model.divider - CGB.divider
-        return replace(PLAIN, divider=divider, revision=model.revision, incremented=model.incremented)
+        same = {name: getattr(model, name) for name in ("revision", "incremented", "clears_wave")}
+        return replace(PLAIN, divider=divider, **same)
     return model
