@@ -59,6 +59,18 @@ def test_no_frames_are_no_time_and_less_is_an_error(engine: str) -> None:
         gb.run(cycles=-1)
 
 
+def test_a_time_that_is_no_integer_is_refused_and_the_console_stays_usable(engine: str) -> None:
+    gb = GameBoy(cartridge(), engine=engine)
+    for frames in (1.5, 3.5, "1", None):
+        with pytest.raises(TypeError):
+            gb.tick(frames)  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        gb.run(cycles=100.5)  # type: ignore[arg-type]
+    assert gb.cycles == 0
+    gb.tick(numpy.int64(1))
+    assert gb.frames == 1
+
+
 def test_a_run_ends_at_the_first_boundary_at_or_after_its_time(engine: str) -> None:
     gb = GameBoy(cartridge(), engine=engine)
     gb.run(cycles=1)

@@ -583,6 +583,7 @@ class ToyGuest(Guest):
     pc = "pc"
     left = "clock.left"
     longest = 4
+    byte_cycles = 1
     engine_path = "host.engine"
     host_path = "host.ports"
 
@@ -673,6 +674,10 @@ class ToyGuest(Guest):
         return Described(row.length, cycles, form.tail, flow, row.ends_block, form.target, calls)
 
     @staticmethod
+    def opcode_length(index: int) -> int:
+        return 1 if index < 256 else 2
+
+    @staticmethod
     @typed
     def translated(context: Any, index: Any, operand: Any) -> None:
         context.clock.left -= FORMS[index].row.length
@@ -687,6 +692,11 @@ class ToyGuest(Guest):
     @typed
     def pc_of(context: Any) -> u16:
         return context.pc
+
+    @staticmethod
+    @typed
+    def interprets(context: Any) -> u1:
+        return 0
 
     @staticmethod
     @typed

@@ -145,6 +145,7 @@ class Batch:
                 if clock != "guest":
                     gb.clock = clock
             gb._crowd = self._crowd
+            gb._find_way()
             self._consoles.append(gb)
         self._starts = {id(gb._cartridge): gb.snapshot() for gb in made.values()}
         with_registers = any(addresses.start < HRAM and addresses.stop > seats.IO for _, addresses, _ in places)

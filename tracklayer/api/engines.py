@@ -57,6 +57,14 @@ class Engine(Protocol):
         """
         ...
 
+    def stepper(self, console: Any) -> Callable[[int, int], int] | None:
+        """A function that runs the console to the end of the n-th frame from here, drawn or not; None where there is no
+        such short way.
+
+        It returns 0 where the frame has ended, and nothing else is to be looked at; or as `runner`'s does.
+        """
+        ...
+
     def code_bytes(self, console: Any) -> bytes | None:
         """What `restored` is to be told."""
         ...
@@ -92,6 +100,9 @@ class Reference:
 
     def make_room(self, console: Any) -> None:
         pass
+
+    def stepper(self, console: Any) -> Callable[[int, int], int] | None:
+        return None
 
     def runner(self, console: Any) -> Callable[[int], int]:
         def run(limit: int) -> int:

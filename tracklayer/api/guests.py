@@ -16,10 +16,12 @@ from ..cpu.sm83.timing import best_cycles
 from ..lang import address_of, consult, go, i64, null, pointer, pointer_at, tell, typed, u1, u8, u16, u64, unlikely
 from ..machine.common.clock import STOP_LIMIT
 from ..machine.gb import hooks
+from ..machine.gb.boot import START
 from ..machine.gb.console import GB
 from ..machine.gb.host import QUICK_HOOKS
 from ..machine.gb.maps import COVERED, ECHO, ROM_HIGH, UNSTEADY, VRAM, WRAM
 from ..machine.gb.memory import HRAM
+from ..machine.gb.ppu.state import DOTS_PER_FRAME
 from ..machine.gb.speed import dots, time_of
 from ..translate.guest import Guest
 from ..translate.structs import ABSOLUTE, BRANCHES, BYTE, FALLS, LEAVES, NO_OPERAND, RELATIVE, WORD, Described
@@ -60,6 +62,7 @@ class Sm83Guest(Guest):
     pc = "cpu.pc"
     left = "clock.left"
     longest = 3
+    byte_cycles = 4
     engine_path = "host.engine"
     host_path = "host.ports"
 
@@ -138,6 +141,10 @@ class Sm83Guest(Guest):
         return Described(row.length, 4 * best_cycles(row, raw), tail, flow, row.ends_block, target, calls)
 
     @staticmethod
+    def opcode_length(index: int) -> int:
+        return 1 if index < 256 else 2
+
+    @staticmethod
     @typed
     def translated(context: Any, index: Any, operand: Any) -> None:
         form = FORMS[index] if index < 256 else FORMS_CB[index - 256]
@@ -160,6 +167,11 @@ class Sm83Guest(Guest):
 
     @staticmethod
     @typed
+    def interprets(context: Any) -> u1:
+        return u1(context.cpu.halt_bug)
+
+    @staticmethod
+    @typed
     def unfetch(context: Any) -> None:
         context.clock.left += 4
         context.cpu.pc = u16(context.cpu.pc - 1)
@@ -178,6 +190,22 @@ class GameBoyGuest(Sm83Guest):
         context.clock.limit = time_of(context, limit)
         context.clock.stop = 0
         context.clock.attention()
+
+    @staticmethod
+    @typed
+    def begin_steps(context: GB, frames: u64, way: u64) -> None:
+        """A step is a frame; way: 1 where it is drawn."""
+        context.host.render = way & 1
+        context.host.watch_breakpoint = 0
+        done = u64(dots(context) - START) // DOTS_PER_FRAME
+        context.host.until = u64((done + (frames & 0xFF)) * DOTS_PER_FRAME + START)
+        GameBoyGuest.begin(context, context.host.until)
+
+    @staticmethod
+    @typed
+    def end_steps(context: GB) -> i64:
+        outcome = GameBoyGuest.outcome(context)
+        return 0 if outcome & 0xFF == STOP_LIMIT else outcome
 
     @staticmethod
     @typed
@@ -228,10 +256,7 @@ class GameBoyGuest(Sm83Guest):
     @staticmethod
     @typed
     def watch(context: GB, first: u16, last: u16) -> None:
-        line: u16 = first >> 4
-        while line <= last >> 4:
-            context.watch(u16(line << 4))
-            line = u16(line + 1)
+        context.watch(first, last)
 
     @staticmethod
     @typed
@@ -251,7 +276,8 @@ class GameBoyGuest(Sm83Guest):
 
     @staticmethod
     def unwatch(console: Any) -> None:
-        ctypes.memset(ctypes.addressof(console.host.watch), 0, ctypes.sizeof(console.host.watch))
+        for watched in (console.host.watch, console.host.code_bits):
+            ctypes.memset(ctypes.addressof(watched), 0, ctypes.sizeof(watched))
         console.host.dirty_count = console.host.code_dirty = 0
         console.host.stale = 1
 

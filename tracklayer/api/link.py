@@ -149,6 +149,7 @@ class End:
         if link is None:
             gb.color.light.seen = gb.mapper.infrared.seen = 0
         self.console._link = link
+        self.console._find_way()
 
     @property
     def uses_light(self) -> bool:

@@ -260,7 +260,7 @@ class Calls(Crossings):
         elif is_struct(kind):
             if not isinstance(value, Ref) or value.kind is not kind:
                 raise Refusal(f"{what} is declared {type_name(kind)}, the value is {describe(value)}")
-        elif isinstance(kind, PtrType) and (not isinstance(value, Pointer) or value.element is not kind.element):
+        elif isinstance(kind, PtrType) and (not isinstance(value, Pointer) or value.element != kind.element):
             raise Refusal(f"{what} is declared {kind}, the value is {describe(value)}")
         return value
 

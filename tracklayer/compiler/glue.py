@@ -56,7 +56,7 @@ def crossing(convention: Convention) -> str:
     ])  # fmt: skip
 
 
-SLOT_API = ("PyLong_AsLongLong", "PyLong_FromLongLong", "PyEval_SaveThread", "PyEval_RestoreThread")
+SLOT_API = ("PyLong_AsLongLong", "PyLong_FromLongLong", "PyEval_SaveThread", "PyEval_RestoreThread", "PyErr_Occurred")
 """What `advance` calls, in the order of the image's slots: it has no context yet from which to reach a table."""
 
 
@@ -68,34 +68,53 @@ def _slots() -> str:
     )
 
 
-_SLOTS_TABLE = (
-    f"@{SLOTS} = hidden externally_initialized constant [{len(SLOT_API)} x ptr] zeroinitializer, "
-    'section ".rodata.slots"'
-)
+def slots_table() -> str:
+    """The words that hold the addresses of `SLOT_API`. One is in each program with glue that needs them."""
+    return (
+        f"@{SLOTS} = hidden externally_initialized constant [{len(SLOT_API)} x ptr] zeroinitializer, "
+        'section ".rodata.slots"'
+    )
 
 
-def advance_glue(host: int, thread: int) -> str:
+def advance_glue(
+    host: int, thread: int, name: str = "advance", begin: str = "begin", arguments: int = 1, outcome: str = "outcome"
+) -> str:
     """`advance(context, handler, limit)`, the code of a METH_FASTCALL builtin: run to a time, and return the outcome.
 
     It calls the program's functions `begin(context, limit)` and `outcome(context)`. Arguments are integers; the
     context's address is the first.
     host: offset of the Host in the context. thread: offset in the Host of its thread state.
+    name, begin, arguments, outcome: of another such builtin, which differs in what it gets behind the handler, and in
+          what it calls.
+    Errors: TypeError, OverflowError where what stands behind the handler is no integer of 64 bits.
     """
+    reads = "\n".join(
+        f"""
+  %at.{index} = getelementptr inbounds ptr, ptr %arguments, i64 {index}
+  %object.{index} = load ptr, ptr %at.{index}
+  %value.{index} = call i64 %PyLong_AsLongLong(ptr %object.{index})
+  %odd.{index} = icmp eq i64 %value.{index}, -1
+  br i1 %odd.{index}, label %look.{index}, label %read.{index}
+look.{index}:
+  %error.{index} = call ptr %PyErr_Occurred()
+  %failed.{index} = icmp ne ptr %error.{index}, null
+  br i1 %failed.{index}, label %raise, label %read.{index}
+read.{index}:"""
+        for index in range(2, 2 + arguments)
+    )
+    values = ", ".join(f"i64 %value.{index}" for index in range(2, 2 + arguments))
     return f"""
-{_SLOTS_TABLE}
-define ptr @advance(ptr %self, ptr %arguments, i64 %count) nounwind {{
+define ptr @{name}(ptr %self, ptr %arguments, i64 %count) nounwind {{
 {_slots()}
   %object.0 = load ptr, ptr %arguments
   %address = call i64 %PyLong_AsLongLong(ptr %object.0)
   %at.1 = getelementptr inbounds ptr, ptr %arguments, i64 1
   %object.1 = load ptr, ptr %at.1
   %code = call i64 %PyLong_AsLongLong(ptr %object.1)
-  %at.2 = getelementptr inbounds ptr, ptr %arguments, i64 2
-  %object.2 = load ptr, ptr %at.2
-  %limit = call i64 %PyLong_AsLongLong(ptr %object.2)
+{reads}
   %context = inttoptr i64 %address to ptr
   %handler = inttoptr i64 %code to ptr
-  call void @begin(ptr %context, i64 %limit)
+  call void @{begin}(ptr %context, {values})
   %thread.at = getelementptr inbounds i8, ptr %context, i64 {host + thread}
   %state = call ptr %PyEval_SaveThread()
   store ptr %state, ptr %thread.at
@@ -103,9 +122,11 @@ define ptr @advance(ptr %self, ptr %arguments, i64 %count) nounwind {{
   %again = load ptr, ptr %thread.at
   store ptr null, ptr %thread.at
   call void %PyEval_RestoreThread(ptr %again)
-  %value = call i64 @outcome(ptr %context)
+  %value = call i64 @{outcome}(ptr %context)
   %result = call ptr %PyLong_FromLongLong(i64 %value)
   ret ptr %result
+raise:
+  ret ptr null
 }}
 """
 
@@ -177,7 +198,7 @@ def advance_all_glue(places: BatchPlaces) -> str:
     """
     return f"""
 declare void @llvm.x86.sse2.pause()
-{_SLOTS_TABLE}
+{slots_table()}
 define ptr @advance_all(ptr %self, ptr %arguments, i64 %argument.count) nounwind {{
 {_slots()}
   %object.0 = load ptr, ptr %arguments

@@ -266,7 +266,7 @@ class Loops(Calls):
                 elif floats.is_float(initial):
                     kept = floats.is_float(value)
                 elif isinstance(initial, Pointer):
-                    kept = isinstance(value, Pointer) and value.element is initial.element
+                    kept = isinstance(value, Pointer) and value.element == initial.element
                 else:
                     kept = isinstance(value, Int) or known_int(value) is not None
                 if not kept:

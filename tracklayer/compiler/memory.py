@@ -157,7 +157,7 @@ class Memory:
         kind = place.kind
         where = self.address(state, place)
         if isinstance(kind, PtrType):
-            if not isinstance(value, Pointer) or value.element is not kind.element:
+            if not isinstance(value, Pointer) or value.element != kind.element:
                 raise Refusal(
                     f"a {kind} is stored from {describe(value)}", "use `pointer(array, index)` or `null(type)`"
                 )

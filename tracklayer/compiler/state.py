@@ -78,7 +78,7 @@ class _Merger:
         if all(map(floats.is_float, values)):
             names = [floats.operand(self.arith, s.block, v) for s, v in zip(self.states, values, strict=True)]
             return Float(self._phi("double", names), all(map(floats.is_single, values)))
-        if isinstance(first, Pointer) and all(isinstance(v, Pointer) and v.element is first.element for v in values):
+        if isinstance(first, Pointer) and all(isinstance(v, Pointer) and v.element == first.element for v in values):
             return Pointer(self._phi("ptr", [v.name for v in values if isinstance(v, Pointer)]), first.element)
         if isinstance(first, Ref) and all(isinstance(v, Ref) and v.kind is first.kind for v in values):
             bases = [

@@ -7,12 +7,15 @@ Not for: making the code (compiler/, translate/), or the guest's registers.
 
 from __future__ import annotations
 
-from tracklayer.lang import Array, Object, Ptr, array, struct, u8, u64
+from tracklayer.lang import Array, Object, Ptr, array, struct, typed, u8, u64
 
 JUMPS = 128
-OTHER_MAPS = 1 << 40
+OTHER_MAPS = 1 << 47
 """A bit of the generation that a machine flips where it closes and opens its memory as a whole: what jumps led to while
 it was as it is now holds again."""
+BANK_BITS, BANKS = 32, 15
+"""The lowest of so many bits of the generation, for the same with banks: a machine flips what has changed in their
+numbers. Below them is what `changed` counts."""
 
 
 @struct
@@ -38,7 +41,7 @@ class EngineHost:
     single: Ptr[u8]
     """Runs one instruction in the interpreter, from wherever it must be fetched, after its hook."""
     short: Ptr[u8]
-    """From a block that may not fit in the time left: runs one instruction, or the boundary that is due."""
+    """From a block that may not fit in the time left: runs what is left, and the boundary that is due."""
     again: Ptr[u8]
     """Runs the instruction that translated code could not finish."""
     back: Ptr[u8]
@@ -48,7 +51,7 @@ class EngineHost:
     lookup: Ptr[u8]
     """Finds or makes the translated block at PC, and enters it."""
     generation: u64
-    """The machine adds 1 whenever code may stand at other addresses than before."""
+    """It is another one whenever code may stand at other addresses than before."""
     jumps: Array[Jump] = array(JUMPS)
     """By the low bits of the address: where computed jumps led."""
     tend: u8
@@ -57,3 +60,12 @@ class EngineHost:
     """Called with a hooked instruction's address before that executes; returns 1 where the engine must return first."""
     translator: Ptr[u8]
     """What the translator keeps for this console (a struct of translate/)."""
+
+    @typed
+    def changed(self) -> None:
+        """Code may stand at other addresses than ever before. Once in 4 billion times old jumps are forgotten."""
+        self.generation = u64(self.generation + 1)
+        if self.generation & ((1 << BANK_BITS) - 1) == 0:
+            for index in range(JUMPS):
+                self.jumps[index].tag = 0
+                self.jumps[index].code = self.lookup

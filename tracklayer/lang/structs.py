@@ -51,6 +51,12 @@ class PtrType:
     def __init__(self, element: Any) -> None:
         self.element = element
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PtrType) and bool(self.element == other.element)
+
+    def __hash__(self) -> int:
+        return hash((PtrType, self.element))
+
     def __repr__(self) -> str:
         return f"Ptr[{type_name(self.element)}]"
 

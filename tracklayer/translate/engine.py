@@ -57,6 +57,9 @@ class Interpreter:
         self.table = (ctypes.c_uint64 * len(handlers))(*handlers)
         self.api = (ctypes.c_uint64 * len(PYTHON_API))(*api_addresses(PYTHON_API))
         self._advance: Any = builtin(self.code["advance"], "advance", keep=(self.code, self.table, self.api))
+        self._step: Any = None
+        if guest.has_steps():
+            self._step = builtin(self.code["step"], "step", keep=(self.code, self.table, self.api))
         self.start = self.code["dispatch"]
         self._run = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)(self.code["run"])
 
@@ -84,6 +87,14 @@ class Interpreter:
         """
         return functools.partial(self._advance, console.address, self.start)
 
+    def stepper(self, console: Any) -> Callable[[int, int], int] | None:
+        """A function that runs the console for so many of the guest's own steps, in a way that the guest knows; None
+        where the guest has no steps.
+
+        It returns 0 where they are done, and nothing else was; or the outcome.
+        """
+        return functools.partial(self._step, console.address, self.start) if self._step else None
+
     def make_room(self, console: Any) -> None:
         """A run ended with `stop_for_room`: get room for what is to be translated."""
 
@@ -103,7 +114,7 @@ class Interpreter:
 
         code_before: what `code_bytes` gave before that.
         """
-        self.guest.engine(console).generation += 1
+        self.guest.engine(console).changed()
 
     def run(self, console: Any) -> None:
         """Run until `clock.stop` is set. The GIL is given up meanwhile."""

@@ -22,7 +22,8 @@ class Guest:
     engine_path, host_path: of the EngineHost and of the `lang.Host` in the context.
     page_maps: paths of arrays of pointers to pages of plain memory, by the high byte of an address; they change where
               translated code is left, and nowhere else.
-    longest:  bytes of the longest instruction. stop_for_room: what `clock.stop` is set to where a code cache is full.
+    longest:  bytes of the longest instruction. byte_cycles: T-cycles that fetching a byte of an opcode takes.
+    stop_for_room: what `clock.stop` is set to where a code cache is full.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Guest:
     pc: str
     left: str
     longest: int
+    byte_cycles: int
     engine_path: str
     host_path: str
     stop_for_room: int = 63
@@ -86,6 +88,21 @@ class Guest:
         raise NotImplementedError
 
     @staticmethod
+    def begin_steps(context: Any, count: int, way: int) -> None:
+        """Get ready to run `count` of the guest's own steps (frames, say) in some way. A guest may have none."""
+        raise NotImplementedError
+
+    @staticmethod
+    def end_steps(context: Any) -> int:
+        """How that ended: 0 where nothing but the steps did, else as `outcome` says."""
+        raise NotImplementedError
+
+    @classmethod
+    def has_steps(cls) -> bool:
+        """Whether the guest has steps of its own."""
+        return cls.begin_steps is not Guest.begin_steps
+
+    @staticmethod
     def outcome(context: Any) -> int:
         """How a run ended: the time << 8 | the console's own bits 7 and 6 | `clock.stop`."""
         raise NotImplementedError
@@ -103,6 +120,11 @@ class Guest:
         raise NotImplementedError
 
     @staticmethod
+    def opcode_length(index: int) -> int:
+        """Bytes of the opcode of handler `index`: PC stands behind these when the handler begins."""
+        raise NotImplementedError
+
+    @staticmethod
     def translated(context: Any, index: int, operand: Any) -> None:
         """Run the instruction of handler `index`, PC behind it, its operand decoded, and spend the time of fetching
         it."""
@@ -116,6 +138,11 @@ class Guest:
     @staticmethod
     def pc_of(context: Any) -> Any:
         """PC."""
+        raise NotImplementedError
+
+    @staticmethod
+    def interprets(context: Any) -> Any:
+        """At a boundary: whether only the interpreter can run the instruction that comes next."""
         raise NotImplementedError
 
     @staticmethod

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..compiler.convention import Convention, find
-from ..compiler.glue import advance_glue, crossing, host_offset, python_glue
+from ..compiler.glue import advance_glue, crossing, host_offset, python_glue, slots_table
 from ..compiler.intrinsics import CONTROL
 from ..compiler.program import OWN, Program
 from ..lang import go, typed, unlikely
@@ -76,7 +76,12 @@ def interpreter_program(guest: type[Guest]) -> Program:
     program.entries += ["ask", "tell"]
     program.function("begin", guest.begin)
     program.function("outcome", guest.outcome)
-    program.raw(advance_glue(find(guest.context, guest.host_path)[0], host_offset("thread")), "advance")
+    places = find(guest.context, guest.host_path)[0], host_offset("thread")
+    program.raw(slots_table() + advance_glue(*places), "advance")
+    if guest.has_steps():
+        program.function("begin_steps", guest.begin_steps)
+        program.function("end_steps", guest.end_steps)
+        program.raw(advance_glue(*places, "step", "begin_steps", 2, "end_steps"), "step")
     for function in (dispatch, boundary, single):
         program.handler(function.__name__, function, {"guest": guest})
     for index in range(guest.handlers):

@@ -3,9 +3,9 @@ rest.
 
 For:       `lookup` and `make`, the handlers that enter translated code; `drop`, when code was written over.
 Not for:   what a stencil does (stencils.py), where caches come from (translator.py).
-Invariant: a block's slot holds its code, `short` (the interpreter runs it) or `make`, never anything else, and its cell
-           jumps there. Dropped code is unreachable from the moment that its cell leads to `make` again: to other blocks
-           code that may be dropped is known by its cell only. Code of a shared cache is never dropped.
+Invariant: a block's slot holds its code, `short` or `rough` (the interpreter runs it) or `make`, never anything else,
+           and its cell jumps there. Dropped code is unreachable from the moment that its cell leads to `make` again:
+           to other blocks code that may be dropped is known by its cell only. Code of a shared cache is never dropped.
 
 A block begins at any address that control reaches, and ends behind an instruction that never falls through, before a
 hook, at the end of a window (addresses whose mapping may change apart from their neighbours'), after MOST
@@ -49,6 +49,7 @@ from .structs import (
     EDGES,
     EXIT,
     FALLS,
+    HANDLER,
     HEAD,
     HERE,
     INTERPRET,
@@ -93,10 +94,9 @@ def redispatch(context: Any, guest: Any) -> None:
 def lookup(context: Any, guest: Any) -> None:
     """Enter the block at PC."""
     pc = guest.pc_of(context)
-    engine = guest.engine(context)
     page = guest.code_memory(context, pc)
+    it = translator(context, guest)
     if page:
-        it = translator(context, guest)
         offset = u64(address_of(page) - it.shared[0].base)
         if offset < it.shared[0].size:
             enter(context, guest, it.shared, offset, pc)
@@ -105,9 +105,9 @@ def lookup(context: Any, guest: Any) -> None:
             if mine < it.own[0].size:
                 enter(context, guest, it.own, mine, pc)
             else:
-                go(engine.short)
+                go(pointer_at(it.short, u8))
     else:
-        go(engine.short)
+        go(pointer_at(it.short, u8))
 
 
 @typed
@@ -140,11 +140,39 @@ def make(context: Any, guest: Any) -> None:
 
 @typed
 def short(context: Any, guest: Any) -> None:
-    """Where a block may not fit: the boundary, if it is due already; else one instruction in the interpreter."""
+    """Where there is no block: the boundary, if it is due already; else one instruction in the interpreter."""
     if guest.clock(context).left <= 0:
         go(guest.engine(context).boundary)
     else:
         go(guest.engine(context).single)
+
+
+@typed
+def hop(context: Any, guest: Any) -> None:
+    """The way to a block where it may change: where it led before, or to `lookup`."""
+    jump(context, guest)
+
+
+@typed
+def near(context: Any, guest: Any) -> None:
+    """Where a block may not fit: the interpreter runs what is left until the boundary."""
+    guest.engine(context).dispatch = pointer_at(address_of(guest.engine(context).interpret), Ptr[u8])
+    short(context, guest)
+
+
+@typed
+def rough(context: Any, guest: Any) -> None:
+    """Where code is written over all the time: the interpreter runs it, up to a jump that leads elsewhere for sure."""
+    guest.engine(context).dispatch = pointer_at(translator(context, guest).straight, Ptr[u8])
+    short(context, guest)
+
+
+@typed
+def straight_end(context: Any, guest: Any) -> None:
+    """In place of the handler of such a jump: translated code may go on behind it."""
+    guest.engine(context).dispatch = pointer_at(translator(context, guest).redirects, Ptr[u8])
+    guest.unfetch(context)
+    again(context, guest)
 
 
 @typed
@@ -160,10 +188,13 @@ def boundary(context: Any, guest: Any) -> None:
     """The boundary of a console with translated code: what was written over is dropped first."""
     sample(context, guest)
     guest.boundary(context)
+    guest.engine(context).dispatch = pointer_at(translator(context, guest).redirects, Ptr[u8])
     if guest.written_lines(context):
         drop(context, guest)
     if guest.clock(context).stop:
         go(guest.engine(context).leave)
+    elif guest.clock(context).left > 0 and not guest.interprets(context):
+        jump(context, guest)
     else:
         go(guest.engine(context).single)
 
@@ -187,7 +218,7 @@ def sample(context: Any, guest: Any) -> None:
 
 def add_layer(program: Program, guest: type[Guest]) -> None:
     """Add the handlers of this module to a guest's program."""
-    for function in (redispatch, lookup, make, short, again):
+    for function in (redispatch, lookup, hop, make, short, near, rough, straight_end, again):
         program.handler(function.__name__, function, {"guest": guest})
     program.handler("layer.boundary", boundary, {"guest": guest})
 
@@ -254,7 +285,7 @@ def find_or_lay(context: Any, guest: Any, cache: Ptr[Cache], offset: u64, pc: u1
         cache[0].next = cache[0].spare
         cache[0].limit = u64(cache[0].spare + cache[0].spare_size)
         cache[0].spare = 0
-        add_cell(cache, 0, it.lookup)
+        add_cell(cache, 0, it.hop)
     number = number_at(cache, offset, it.make)
     if number == 0:
         if cache[0].own == 0:
@@ -319,10 +350,13 @@ def lay(context: Any, guest: Any, cache: Ptr[Cache], offset: u64, pc: u16, numbe
         if flow == LEAVES:
             break
     if count == 0:
-        if cache[0].own and it.drops[(pc >> 4) & (LINES - 1)] < THRASH:  # other instructions may be written here
+        if cache[0].own and it.drops[(pc >> 4) & (LINES - 1)] >= THRASH:
+            lead(cache, number, it.rough)
+            return it.rough
+        if cache[0].own:  # other instructions may be written here
             cache[0].first[number] = pc
-            cache[0].last[number] = u16(pc + guest.longest - 1)
-            guest.watch(context, pc, pc)
+            cache[0].last[number] = u16(min(pc + guest.longest - 1, 0xFFFF))
+            guest.watch(context, pc, cache[0].last[number])
         lead(cache, number, it.short)
         return it.short
     start = cache[0].next
@@ -348,8 +382,9 @@ def lay(context: Any, guest: Any, cache: Ptr[Cache], offset: u64, pc: u16, numbe
         here = put(it, index, cache, here)
         if stencils[index].has_stub:
             it.fill[COUNT] = done
-            it.fill[SPENT] = cycles
-            it.fill[HERE] = position
+            it.fill[SPENT] = cycles + stencils[index].opcode_cycles
+            it.fill[HERE] = u16(position + stencils[index].opcode_length)
+            it.fill[HANDLER] = address_of(guest.engine(context).interpret[index])
             stubs = put(it, u16(guest.handlers + STUB), cache, stubs)
         position = behind
         cycles = u32(cycles + stencils[index].cycles)
@@ -419,7 +454,7 @@ def fill_operand(context: Any, guest: Any, it: Translator, stencil: Stencil, pos
 
 @typed
 def exit_of(context: Any, guest: Any, cache: Ptr[Cache], offset: u64, pc: u16, start: u64, target: u16) -> u64:
-    """Where the block at `pc` goes on its way to `target`: to the cell of `lookup` where the way may change.
+    """Where the block at `pc` goes on its way to `target`: to the cell of `hop` where the way may change.
 
     Straight to its own beginning, and to blocks of a shared cache, which are never dropped; else to the block's cell. A
     target beyond the cache's memory (a device behind RAM, say) has no number.
@@ -496,5 +531,5 @@ def drop(context: Any, guest: Any) -> None:
         if it.drops[at] < THRASH:
             it.drops[at] += 1
         line = u8(line + 1)
-    guest.engine(context).generation += 1
+    guest.engine(context).changed()
     guest.forget_written(context)

@@ -100,11 +100,11 @@ def head(context: Any, guest: Any) -> None:
 
 @typed
 def stub(context: Any, guest: Any) -> None:
-    """Have the interpreter run the instruction at `hole.here`."""
+    """Have the interpreter's handler run the instruction whose opcode ends before `hole.here`, and is fetched."""
     guest.clock(context).instructions += hole("hole.count")
     guest.clock(context).left -= hole("hole.spent")
     set_pc(context, guest)
-    go(guest.engine(context).again)
+    leave(context, "hole.handler")
 
 
 @typed
@@ -170,7 +170,7 @@ class StencilCompiler:
                 reference = self.program.module.metadata_node(f"!{{i64 0, i64 {below}}}")
                 self.program.declare(f"@{name} = external hidden global i8, !absolute_symbol {reference}")
         parameters = convention.signature
-        for name in ("hole.continue", "hole.exit", "hole.interpret"):
+        for name in ("hole.continue", "hole.exit", "hole.interpret", "hole.handler"):
             self.program.declare(f"declare hidden preserve_nonecc void @{name}({parameters})")
 
     def build(self) -> Program:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from ..lang import Array, Ptr, array, i32, struct, typed, u8, u16, u32, u64
 
 # What a hole is filled with.
-OPERAND, TARGET, NEXT, EXIT, COUNT, SPENT, BUDGET, HERE, CONTINUE, INTERPRET = range(10)
+OPERAND, TARGET, NEXT, EXIT, COUNT, SPENT, BUDGET, HERE, CONTINUE, INTERPRET, HANDLER = range(11)
 
 HEAD, STUB, ON = range(3)
 """Stencils that belong to no opcode; they come after the opcodes' in this order."""
@@ -42,6 +42,9 @@ class Stencil:
     first_hole: u32
     length: u8
     cycles: u8
+    opcode_length: u8
+    opcode_cycles: u8
+    """Bytes of the opcode, and T-cycles of fetching it: what the interpreter's handler finds done."""
     tail: u8
     flow: u8
     target: u16
@@ -124,7 +127,7 @@ class Cache:
     places: Ptr[u32]
     """For each byte of the memory: the number of the block that begins there, 0 where none does."""
     slots: Ptr[u64]
-    """For each number: the block's code, `short`, or `make`. Number 0 is `lookup`."""
+    """For each number: the block's code, `short`, or `make`. Number 0 is `hop`."""
     cells: Ptr[u64]
     """For each number: the executable address of a jump to what its slot holds. Exits of blocks jump there."""
     first: Ptr[u16]
@@ -172,9 +175,14 @@ class Translator:
     table: Ptr[StencilTable]
     shared: Ptr[Cache]
     own: Ptr[Cache]
+    redirects: u64
+    """The address of the table of `dispatch` that leads from each opcode back to translated code."""
+    straight: u64
+    """The same for code that the interpreter runs: only from jumps."""
     make: u64
     short: u64
-    lookup: u64
+    rough: u64
+    hop: u64
     fill: Array[u64] = array(16)
     """What each kind of hole is filled with, while a stencil is laid."""
     opcodes: Array[u16] = array(64)

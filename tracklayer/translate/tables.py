@@ -21,6 +21,7 @@ from .structs import (
     COUNT,
     EDGES,
     EXIT,
+    HANDLER,
     HERE,
     INTERPRET,
     LEAVES,
@@ -53,6 +54,7 @@ HOLES = {
     "hole.continue":  (CONTINUE, 0),
     "hole.exit":      (EXIT, 0),
     "hole.interpret": (INTERPRET, 0),
+    "hole.handler":   (HANDLER, 0),
 }  # fmt: skip
 """Holes by symbol. Below 0: a place in code."""
 
@@ -103,6 +105,8 @@ def pack_tables(guest: type[Guest], file: ObjectFile, uses: Mapping[int, Use]) -
                     f"{guest.name}: handler {opcode} takes {described.length} bytes, {described.cycles} cycles"
                 )
             entry.length, entry.cycles, entry.tail, entry.flow = described[:4]
+            entry.opcode_length = guest.opcode_length(opcode)
+            entry.opcode_cycles = entry.opcode_length * guest.byte_cycles
             entry.target = described.target or 0
             entry.has_target = described.target is not None or described.tail in (RELATIVE, ABSOLUTE)
             entry.has_stub = any(relocation.symbol == "hole.interpret" for relocation in relocations)

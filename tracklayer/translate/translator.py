@@ -20,7 +20,7 @@ from ..native.memory import CodeMemoryFull, code_memory
 from .engine import Interpreter, Progress, address, code_pointer
 from .guest import Guest
 from .hot import NAMES, OFF, Hot, Settings
-from .structs import Cache, StencilTable, Translator
+from .structs import LEAVES, Cache, StencilTable, Translator
 from .tables import Tables
 
 CHUNK = 1 << 18
@@ -36,6 +36,10 @@ def _allocate(size: int) -> Any:
     except CodeMemoryFull:
         gc.collect()
         return code_memory().allocate(size)
+
+
+WAYS = ("make", "short", "rough", "hop")
+"""What a block's slot may hold instead of its code."""
 
 
 class CodeCache:
@@ -107,6 +111,12 @@ class TranslatedEngine(Interpreter):
         self.tables = Tables(self.stencils)
         redirect = self.code["redispatch"]
         self.redirects = (ctypes.c_uint64 * guest.opcodes)(*[redirect] * guest.opcodes)
+        handlers = list(self.table)[: guest.opcodes]
+        for index in range(guest.opcodes):
+            described = guest.describe(index)
+            if described is not None and described.flow == LEAVES:
+                handlers[index] = self.code["straight_end"]
+        self.straight = (ctypes.c_uint64 * guest.opcodes)(*handlers)
         self._shared: weakref.WeakValueDictionary[int, CodeCache] = weakref.WeakValueDictionary()
         self._lock = threading.Lock()
         if regions is None:
@@ -118,11 +128,10 @@ class TranslatedEngine(Interpreter):
     def attach(self, console: Any, on_hook: Any = None) -> None:
         super().attach(console, on_hook)
         engine = self.guest.engine(console)
-        for name in ("lookup", "short", "again"):
-            setattr(engine, name, code_pointer(self.code[name]))
+        for name, code in (("lookup", "lookup"), ("short", "near"), ("again", "again")):
+            setattr(engine, name, code_pointer(self.code[code]))
         engine.boundary = code_pointer(self.code["layer.boundary"])
         engine.unmapped = code_pointer(self.code["lookup"])
-        engine.dispatch = pointer_at(ctypes.addressof(self.redirects), Ptr[u8])
         self._wire(console)
 
     def changed(self, console: Any) -> object:
@@ -150,11 +159,14 @@ class TranslatedEngine(Interpreter):
         own = CodeCache(*self.guest.own_memory(console), 4096, OWN_CHUNK, True)
         state.shared = pointer_at(address(shared.cache), Cache)
         state.own = pointer_at(address(own.cache), Cache)
-        state.make, state.short, state.lookup = (self.code[name] for name in ("make", "short", "lookup"))
+        state.redirects = ctypes.addressof(self.redirects)
+        engine.dispatch = pointer_at(state.redirects, Ptr[u8])
+        state.straight = ctypes.addressof(self.straight)
+        state.make, state.short, state.rough, state.hop = (self.code[name] for name in WAYS)
         state.step = self.regions.step
         state.sampled_at = self.guest.clock(console).instructions
         engine.translator = pointer_at(address(state), u8)
-        engine.generation += 1
+        engine.changed()
         console.translation = (state, shared, own)
 
     def _cache_for(self, console: Any) -> CodeCache:
@@ -192,4 +204,4 @@ class TranslatedEngine(Interpreter):
             for cache in (shared, own):
                 if cache.cache.wants_room:
                     cache.grow()
-        engine.generation += 1
+        engine.changed()

@@ -58,10 +58,11 @@ def test_regions_that_cannot_be_are_refused(first: int, last: int) -> None:
 
 
 @pytest.mark.parametrize("address", [0xC345, 0xE345, 0xFF95])
-def test_a_write_to_a_watched_line_is_told_once(address: int) -> None:
+def test_a_write_to_watched_code_is_told_once(address: int) -> None:
     gb = console()
-    gb.watch(address)
+    gb.watch(address, address)
     write(gb, address ^ 0x10, 1)
+    write(gb, address ^ 1, 1)
     assert not gb.host.code_dirty
     write(gb, address, 2)
     assert (gb.host.code_dirty, read(gb, address)) == (1, 2)

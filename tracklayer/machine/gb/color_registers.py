@@ -48,9 +48,7 @@ def read_vbk(gb: Machine) -> u8:
 def write_vbk(gb: Machine, value: u8) -> None:
     """Select the VRAM bank."""
     if gb.color.functions:
-        gb.color.vram_bank = value & 1
-        maps.place_vram(gb)
-        maps.remap(gb, maps.VRAM, 32)
+        maps.select_vram(gb, value & 1)
 
 
 @typed
@@ -65,10 +63,7 @@ def read_svbk(gb: Machine) -> u8:
 def write_svbk(gb: Machine, value: u8) -> None:
     """Select the bank of work RAM at D000, and at F000."""
     if gb.color.functions:
-        gb.color.wram_bank = value & 7
-        maps.place_wram(gb)
-        maps.remap(gb, maps.WRAM_HIGH, 16)
-        maps.remap(gb, maps.ECHO + 16, 14)
+        maps.select_wram(gb, value & 7)
 
 
 @typed

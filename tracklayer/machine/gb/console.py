@@ -402,12 +402,13 @@ class GB:
         return 0xFF80 <= address < 0xFFFF
 
     @typed(outline=True)
-    def watch(self, address: u16) -> None:
-        """Code was translated from the 16 bytes around this address: say so when they are written. ROM needs none."""
-        if address >= 0x8000:
-            page = maps.watched_page(u8(address >> 8))
-            self.host.watch[page] |= 1 << (address >> 4 & 15)
-            memory.remap_watched(self, u8(address >> 8))
+    def watch(self, first: u16, last: u16) -> None:
+        """Code was translated from these bytes: say so when they are written. ROM needs none."""
+        address: u32 = first
+        while address <= last:
+            if address >= 0x8000:
+                memory.watch(self, u16(address))
+            address = u32(address + 1)
 
     @typed(outline=True)
     def press(self, buttons: u8) -> None:

@@ -18,7 +18,7 @@ from tracklayer.machine.common.clock import NEVER, Clock
 from . import events, maps
 from .color import Color
 from .host import GbHost
-from .maps import Banks, BootRom, PpuState, close_all, open_all
+from .maps import Banks, BootRom, close_all, open_all
 
 LENGTH = 160
 DELAY = 8
@@ -56,9 +56,6 @@ class Machine(Protocol):
     wram: Array[u8]
     oam: Array[u8]
 
-    @property
-    def ppu(self) -> PpuState: ...
-
 
 @typed
 def catch_up(gb: Machine) -> None:
@@ -87,10 +84,14 @@ def advance(gb: Machine, time: u64) -> None:
 def copy_until(gb: Machine, time: u64) -> None:
     """Copy the bytes whose M-cycle lies at or before `time`."""
     due = min((u64(time - gb.dma.started) >> 2) + 1, LENGTH) if time >= gb.dma.started else 0
-    page = source_page(gb)
+    memory = gb.host.memory_map[source_page(gb)]
     index: u8 = gb.dma.position
+    if gb.dma.position == 0 and due == LENGTH and memory:
+        for at in range(LENGTH):  # all of it at once
+            gb.oam[at] = memory[at]
+        index = LENGTH
     while index < due:
-        gb.oam[index] = source_byte(gb, page, index)
+        gb.oam[index] = memory[index] if memory else 0xFF
         index = u8(index + 1)
     gb.dma.position = index
 

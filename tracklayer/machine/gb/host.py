@@ -97,6 +97,8 @@ class GbHost:
     """By page: the memory that stands there, whatever may forbid touching it; null where there is none."""
     open_maps: Array[Ptr[u8]] = array(768)
     """What read_map, write_map and fetch_map are again when OAM DMA, which closes all pages, is over."""
+    vram_open: u8
+    """1: VRAM's pages are in the maps, because it is free and was accessed since it is."""
     stale: u8
     """1: another state was loaded: the maps are made anew before the next instruction."""
     page_flags: Array[u8] = array(256)
@@ -115,6 +117,8 @@ class GbHost:
     """0: frames that begin now are not drawn. Nothing that the guest can feel changes."""
     watch_breakpoint: u8
     """1: LD B,B stops the engine."""
+    until: u64
+    """The dot to which frames are being run."""
     frames_wanted: u32
     """Frames until the engine stops; 0: it does not stop for frames."""
     hook_bits: Array[u8] = array(8192)
@@ -146,11 +150,13 @@ class GbHost:
     passed_time: u64
     watch: Array[u16] = array(128)
     """By page from 8000 on, one bit per 16 bytes: translated code was made from them. Echo RAM has its original's."""
+    code_bits: Array[u8] = array(0x1000)
+    """One bit per byte from 8000 on, in the same way: which bytes of these lines the code was made from."""
     code_dirty: u8
-    """1 if a watched line was written since somebody cleared it."""
+    """1 if such a byte was written since somebody cleared it."""
     dirty_count: u32
     dirty: Array[u16] = array(DIRTY)
-    """Addresses of the first lines written."""
+    """The lines of the first such bytes."""
     linked: u8
     """1: somebody runs this console and one at the other end of its cable, and is told of writes to SB and SC."""
     plugged: u8

@@ -8,10 +8,10 @@ Invariant: a page in read_map, write_map or fetch_map may be accessed with no ef
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
-from tracklayer.isa.engine import OTHER_MAPS
-from tracklayer.lang import Array, null, pointer, struct, typed, u1, u8, u16
+from tracklayer.isa.engine import BANK_BITS, OTHER_MAPS
+from tracklayer.lang import Array, null, pointer, struct, typed, u1, u8, u16, u64
 
 from .color import Color
 from .host import GbHost
@@ -31,6 +31,9 @@ WRITE_HOOK = 32
 UNSTEADY = 8
 """Page flag: what stands here may change without its neighbours (MBC6's half banks), so code is not translated."""
 
+
+ROM_BITS = 9
+"""Bits of a ROM bank's number that count."""
 
 BOOT_PAGES = 9
 """Pages of the longest boot ROM, a Color's. The second is never mapped: the cartridge's header shines through."""
@@ -64,12 +67,6 @@ class DmaState(Protocol):
     blocking: u1
 
 
-class PpuState(Protocol):
-    """The PPU, as far as the maps care."""
-
-    vram_free: u1
-
-
 class Machine(Protocol):
     """What the maps reach of their machine."""
 
@@ -82,14 +79,13 @@ class Machine(Protocol):
 
     @property
     def dma(self) -> DmaState: ...
-    @property
-    def ppu(self) -> PpuState: ...
 
 
 @typed(outline=True)
 def rebuild(gb: Machine) -> None:
     """Make every map anew from the state. Needed after a state was loaded, and after hooks or regions changed."""
     place_vram(gb)
+    gb.host.vram_open = 0
     for page in range(0x10):
         gb.host.memory_map[WRAM + page] = pointer(gb.wram, page * 256)
         gb.host.memory_map[ECHO + page] = pointer(gb.wram, page * 256)
@@ -153,14 +149,61 @@ def select(gb: Machine, low: u16, high: u16, ram: u8, ram_open: u1) -> None:
         place_rom(gb, ROM_LOW, low)
         remap(gb, ROM_LOW, 64)
     if high != gb.banks.high:
+        gb.host.engine.generation ^= u64((high ^ gb.banks.high) & ((1 << ROM_BITS) - 1)) << BANK_BITS
         gb.banks.high = high
         place_rom(gb, ROM_HIGH, high)
-        remap(gb, ROM_HIGH, 64)
+        show(gb, ROM_HIGH, 64, False)
     if ram != gb.banks.ram or ram_open != gb.banks.ram_open:
         gb.banks.ram = ram
         gb.banks.ram_open = ram_open
         place_ram(gb)
         remap(gb, CART_RAM, 32)
+
+
+@typed
+def show(gb: Machine, first: Any, count: Any, written: Any) -> None:
+    """Derive what may be accessed directly on pages where another bank was placed: `remap_page`, which is for any page
+    at any time, in loops that compile to a few vector instructions where nothing stands in the way."""
+    odd: u16 = 0
+    for page in range(first, first + count):
+        odd |= gb.host.page_flags[page]
+        if written:
+            odd |= gb.host.watch[watched_page(page)]
+    if odd != 0:
+        remap_pages(gb, first, count)
+        return
+    for page in range(first, first + count):
+        gb.host.open_maps[page] = gb.host.memory_map[page]
+        gb.host.open_maps[0x200 + page] = gb.host.memory_map[page]
+        if written:
+            gb.host.open_maps[0x100 + page] = gb.host.memory_map[page]
+    if not gb.dma.blocking:
+        for page in range(first, first + count):
+            gb.host.read_map[page] = gb.host.memory_map[page]
+            gb.host.fetch_map[page] = gb.host.memory_map[page]
+            if written:
+                gb.host.write_map[page] = gb.host.memory_map[page]
+
+
+@typed(outline=True)
+def select_vram(gb: Machine, bank: u1) -> None:
+    """Another bank of VRAM stands at 8000."""
+    if bank != gb.color.vram_bank:
+        gb.color.vram_bank = bank
+        place_vram(gb)
+        if gb.host.vram_open:
+            show(gb, VRAM, 32, True)
+
+
+@typed(outline=True)
+def select_wram(gb: Machine, bank: u8) -> None:
+    """Another bank of work RAM stands at D000, and at F000."""
+    if bank != gb.color.wram_bank:
+        gb.host.engine.generation ^= u64(bank ^ gb.color.wram_bank) << BANK_BITS + ROM_BITS
+        gb.color.wram_bank = bank
+        place_wram(gb)
+        show(gb, WRAM_HIGH, 16, True)
+        show(gb, ECHO + 16, 14, True)
 
 
 @typed
@@ -172,8 +215,14 @@ def watched_page(page: u8) -> u8:
 @typed(outline=True)
 def remap(gb: Machine, first: u16, count: u16) -> None:
     """Derive what may be accessed directly, for `count` pages from page `first` on."""
-    if not VRAM <= first < CART_RAM:  # no code is translated there
-        gb.host.engine.generation += 1
+    if not VRAM <= first < WRAM:  # no code is translated there
+        gb.host.engine.changed()
+    remap_pages(gb, first, count)
+
+
+@typed(outline=True)
+def remap_pages(gb: Machine, first: u16, count: u16) -> None:
+    """Derive what may be accessed directly, where code stands at the same addresses as before, or as it says itself."""
     index: u16 = first
     left: u16 = count
     while left > 0:
@@ -187,7 +236,7 @@ def remap_page(gb: Machine, page: u8) -> None:
     """Derive what may be accessed directly on one page."""
     flags = gb.host.page_flags[page]
     memory = gb.host.memory_map[page]
-    if flags & COVERED != 0 or (VRAM <= page < CART_RAM and not gb.ppu.vram_free):
+    if flags & COVERED != 0 or (VRAM <= page < CART_RAM and gb.host.vram_open == 0):
         memory = null(u8)
     written = memory
     if page < VRAM or flags & (SLOW_WRITE | WRITE_HOOK) != 0 or gb.host.watch[watched_page(page)] != 0:
@@ -204,6 +253,13 @@ def remap_page(gb: Machine, page: u8) -> None:
         gb.host.read_map[page] = memory
         gb.host.write_map[page] = written
         gb.host.fetch_map[page] = fetched
+
+
+@typed(outline=True)
+def open_vram(gb: Machine, is_open: u1) -> None:
+    """VRAM may be accessed directly from here on, or no more."""
+    gb.host.vram_open = is_open
+    remap(gb, VRAM, 32)
 
 
 @typed(outline=True)

@@ -20,6 +20,7 @@ from .maps import (
     VRAM,
     WRAM,
     WRITE_HOOK,
+    open_vram,
     remap_page,
     watched_page,
 )  # fmt: skip
@@ -52,7 +53,9 @@ def read_slow(gb: Machine, address: u16) -> u8:
             page = dma.diverted(gb, page)
     if address < OAM_BYTES:
         if VRAM <= page < CART_RAM:
-            if not gb.ppu.vram_free:
+            if gb.ppu.vram_free:
+                vram_touched(gb)
+            else:
                 ppu.catch_up(gb)
             if gb.ppu.locks & ppu.VRAM_READ:
                 return 0xFF
@@ -103,6 +106,8 @@ def write_slow(gb: Machine, address: u16, value: u8) -> None:
             ppu.catch_up(gb)
             if gb.ppu.locks & ppu.VRAM_WRITE:
                 return
+            if gb.ppu.vram_free:
+                vram_touched(gb)
         memory = gb.host.memory_map[page]
         if not memory or gb.host.page_flags[page] & SLOW_WRITE:
             mappers.write_ram(gb, address, value)
@@ -116,6 +121,13 @@ def write_slow(gb: Machine, address: u16, value: u8) -> None:
         check_watch(gb, address)
     else:
         write_io(gb, address, value)
+
+
+@typed
+def vram_touched(gb: Machine) -> None:
+    """VRAM is accessed while it is free: there will be more of that."""
+    if gb.host.vram_open == 0:
+        open_vram(gb, 1)
 
 
 @typed
@@ -215,17 +227,36 @@ def tell_region(gb: Machine, region: u8, address: u16, value: u8) -> None:
 
 @typed
 def check_watch(gb: Machine, address: u16) -> None:
-    """After a write: was translated code made from this line?"""
+    """After a write: was translated code made from this byte?"""
     page = watched_page(u8(address >> 8))
-    if gb.host.watch[page] >> (address >> 4 & 15) & 1:
+    if gb.host.watch[page] >> (address >> 4 & 15) & 1 and is_code(gb, address):
         code_written(gb, address)
+
+
+@typed
+def is_code(gb: Machine, address: u16) -> bool:
+    """Whether translated code was made from this byte of a watched line."""
+    return gb.host.code_bits[watched_page(u8(address >> 8)) << 5 | address >> 3 & 31] >> (address & 7) & 1 != 0
+
+
+@typed
+def watch(gb: Machine, address: u16) -> None:
+    """Translated code is made from this byte: its line of 16 bytes is watched."""
+    page = watched_page(u8(address >> 8))
+    gb.host.code_bits[page << 5 | address >> 3 & 31] |= 1 << (address & 7)
+    if gb.host.watch[page] >> (address >> 4 & 15) & 1 == 0:
+        gb.host.watch[page] |= 1 << (address >> 4 & 15)
+        remap_watched(gb, u8(address >> 8))
 
 
 @typed(outline=True)
 def code_written(gb: Machine, address: u16) -> None:
-    """A watched line of 16 bytes was written: it is watched no more, listed for the translator, and the engine told."""
+    """Code in a watched line of 16 bytes was written: it is watched no more, listed for the translator, which is told
+    of it."""
     page = watched_page(u8(address >> 8))
     gb.host.watch[page] &= ~(1 << (address >> 4 & 15))
+    gb.host.code_bits[page << 5 | address >> 3 & 30] = 0
+    gb.host.code_bits[page << 5 | address >> 3 & 30 | 1] = 0
     gb.host.code_dirty = 1
     if gb.host.dirty_count < DIRTY:
         gb.host.dirty[gb.host.dirty_count & (DIRTY - 1)] = (page | 0x80) << 8 | address & 0xF0  # not its echo's

@@ -24,7 +24,7 @@ from .. import events, speed
 from ..interrupts import STAT as STAT_INTERRUPT
 from ..interrupts import VBLANK as VBLANK_INTERRUPT
 from ..interrupts import enabled, request
-from ..maps import VRAM, remap
+from ..maps import open_vram
 from . import access, color, line, objects, pipeline, stat, window
 from .state import (
     DOTS_PER_FRAME,
@@ -87,20 +87,15 @@ def whole_lines(gb: Machine) -> u8:
 def run_lines(gb: Machine, now: u64) -> None:
     """Run whole lines that lie in the past, each at once: what `advance` does in eight steps."""
     count = u8(min(whole_lines(gb), u64(now - gb.ppu.next) // DOTS_PER_LINE))
-    done: u8 = 0
-    while done < count:
+    if gb.host.drawing:
+        draw_lines(gb, count)
+    else:
         line_end(gb)
-        gb.ppu.line_start = gb.ppu.next
-        gb.ppu.line += 1
+        gb.ppu.line_start = u64(gb.ppu.next + (count - 1) * DOTS_PER_LINE)
         if gb.ppu.line < HEIGHT:
-            window.match_wy(gb)
-            if gb.host.drawing:
-                objects.begin_scan(gb)
-                objects.scan(gb)
-                draw_line(gb)
-            window.line_drawn(gb)
-        gb.ppu.next = u64(gb.ppu.next + DOTS_PER_LINE)
-        done = u8(done + 1)
+            window.pass_lines(gb, u8(gb.ppu.line + 1), u8(gb.ppu.line + count))
+        gb.ppu.line = u8(gb.ppu.line + count)
+        gb.ppu.next = u64(gb.ppu.line_start + DOTS_PER_LINE)
     gb.ppu.ly = gb.ppu.line
     gb.ppu.compare = gb.ppu.line
     if gb.ppu.line < HEIGHT:
@@ -112,6 +107,24 @@ def run_lines(gb: Machine, now: u64) -> None:
         gb.ppu.signals = SOURCE_HBLANK
         gb.ppu.locks = 0
     stat.update(gb)
+
+
+@typed
+def draw_lines(gb: Machine, count: u8) -> None:
+    """The next lines, one by one, with their pictures."""
+    done: u8 = 0
+    while done < count:
+        line_end(gb)
+        gb.ppu.line_start = gb.ppu.next
+        gb.ppu.line += 1
+        if gb.ppu.line < HEIGHT:
+            window.match_wy(gb)
+            objects.begin_scan(gb)
+            objects.scan(gb)
+            draw_line(gb)
+            window.line_drawn(gb)
+        gb.ppu.next = u64(gb.ppu.next + DOTS_PER_LINE)
+        done = u8(done + 1)
 
 
 @typed
@@ -357,10 +370,10 @@ def frame_end(gb: Machine) -> None:
 
 @typed
 def free_vram(gb: Machine, free: u1) -> None:
-    """From here on VRAM can, or cannot, be accessed without asking."""
-    if gb.ppu.vram_free != free:
-        gb.ppu.vram_free = free
-        remap(gb, VRAM, 32)
+    """From here on VRAM can, or cannot, be accessed without asking. The first access that may opens its pages."""
+    gb.ppu.vram_free = free
+    if free == 0 and gb.host.vram_open != 0:
+        open_vram(gb, 0)
 
 
 @typed

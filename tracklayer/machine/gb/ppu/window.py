@@ -63,6 +63,23 @@ def line_drawn(gb: Machine) -> None:
 
 
 @typed
+def pass_lines(gb: Machine, first: u8, last: u8) -> None:
+    """What `match_wy`, `line_drawn` and `leave` make of whole lines on which nothing changes, and WX is not late.
+
+    The last one is not left yet.
+    """
+    if gb.ppu.lcdc & WINDOW_ENABLE:
+        begin: u8 = first
+        if gb.ppu.window_reached == 0 and first <= gb.ppu.wy <= last:
+            gb.ppu.window_reached = 1
+            begin = gb.ppu.wy
+        if begins_on_line(gb):
+            gb.ppu.window_line = u8(gb.ppu.window_line + last - begin)
+            gb.ppu.window_mode = 1
+    gb.ppu.window_held = 0
+
+
+@typed
 def hold(gb: Machine, px: u8) -> None:
     """Pixel `px` has been clocked out: is WX's match there to stay, if this was the last? Not on a Color.
 
