@@ -300,3 +300,23 @@ def test_the_next_instruction_is_described() -> None:
     gb.registers.pc = 0xFFFF
     assert "FFFF" in gb.describe()
     assert "reference engine" in repr(gb)
+
+
+@pytest.mark.parametrize("model", ["dmg", "cgb"])
+def test_the_screen_is_the_picture_in_colours(engine: str, model: str) -> None:
+    gb = GameBoy(cartridge(), engine=engine, model=model)
+    dice = numpy.random.default_rng(3)
+    bytes_of = numpy.frombuffer(gb._gb.host.picture, numpy.uint8), numpy.frombuffer(gb._gb.host.colours, "<u2")
+    bytes_of[0][:] = dice.integers(0, 4, bytes_of[0].size)
+    bytes_of[1][:] = dice.integers(0, 1 << 15, bytes_of[1].size)
+    for shown in range(2):
+        gb._gb.host.shown = shown
+        if model == "dmg":
+            expected = numpy.array([255, 170, 85, 0], numpy.uint8)[gb.shades][..., None].repeat(3, 2)
+        else:
+            words = numpy.frombuffer(gb.picture_bytes(), "<u2").reshape(144, 160, 1).astype(int)
+            fives = words >> numpy.array([0, 5, 10]) & 31
+            expected = (fives << 3 | fives >> 2).astype(numpy.uint8)
+        assert gb.screen.shape == (144, 160, 3)
+        assert (gb.screen == expected).all()
+    assert gb.screen is not gb.screen

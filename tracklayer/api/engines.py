@@ -65,6 +65,11 @@ class Engine(Protocol):
         """
         ...
 
+    def call(self, console: Any, name: str) -> Callable[..., object] | None:
+        """A quick way to do something to the console while nobody runs it: `press` (the buttons held), `paint` (an
+        address). None where there is no such way."""
+        ...
+
     def code_bytes(self, console: Any) -> bytes | None:
         """What `restored` is to be told."""
         ...
@@ -102,6 +107,9 @@ class Reference:
         pass
 
     def stepper(self, console: Any) -> Callable[[int, int], int] | None:
+        return None
+
+    def call(self, console: Any, name: str) -> Callable[..., object] | None:
         return None
 
     def runner(self, console: Any) -> Callable[[int], int]:

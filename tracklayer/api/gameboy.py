@@ -150,6 +150,8 @@ class GameBoy(_Ticked, Hooked, Plugs):
         self._gb: Any = gb
         self._run: Callable[[int], int] = self._first_run
         self._step = None
+        self._press: Callable[[int], object] = self._gb.press
+        self._paint: Callable[[int], object] | None = None
         self._attached = False
         self._memory = Memory(self._gb)
         self._registers = Registers(self._gb.cpu)
@@ -178,6 +180,8 @@ class GameBoy(_Ticked, Hooked, Plugs):
         self._attached = True
         self._engine.attach(self._gb, calling(self, "_on_hook"))
         self._run = self._engine.runner(self._gb)
+        self._press = self._engine.call(self._gb, "press") or self._gb.press
+        self._paint = self._engine.call(self._gb, "paint")
         self._find_way()
 
     def _find_way(self) -> None:
@@ -520,10 +524,13 @@ class GameBoy(_Ticked, Hooked, Plugs):
     @property
     def screen(self) -> NDArray[numpy.uint8]:
         """The last whole picture: uint8, shape (144, 160, 3), RGB, row 0 on top; a copy, safe to keep."""
-        if self._gb.color.hardware:
-            return pictures.colours_to_rgb(self.picture_bytes())
         if self._super:
             return self._coloured() if self._held is None else self._held.copy()
+        if self._paint is not None:
+            self._here()
+            return pictures.painted(self._paint)
+        if self._gb.color.hardware:
+            return pictures.colours_to_rgb(self.picture_bytes())
         return pictures.to_rgb(self.shades)
 
     @property
@@ -601,7 +608,7 @@ class GameBoy(_Ticked, Hooked, Plugs):
             pads[player] = pads[player] | bit if down else pads[player] & ~bit
             return
         held = gb.joypad.pressed
-        gb.press(held | bit if down else held & ~bit)
+        self._press(held | bit if down else held & ~bit)
 
     def press(self, *names: str) -> None:
         """Hold some buttons."""

@@ -8,6 +8,7 @@ Not for: making engines (engines.py).
 from __future__ import annotations
 
 import ctypes
+from types import MappingProxyType
 from typing import Any
 
 from ..cpu.sm83.execute import FORMS, FORMS_CB, NOTHING, PREFIX, execute, execute_cb, fetch_opcode
@@ -25,11 +26,18 @@ from ..machine.gb.ppu.state import DOTS_PER_FRAME
 from ..machine.gb.speed import dots, time_of
 from ..translate.guest import Guest
 from ..translate.structs import ABSOLUTE, BRANCHES, BYTE, FALLS, LEAVES, NO_OPERAND, RELATIVE, WORD, Described
+from .painting import paint
 
 LINE = 16
 """Bytes that are watched together."""
 MOST_WATCHED = 64
 """Watched lines that are compared where a state is restored. With more, translating them anew is as quick."""
+
+
+@typed
+def press(gb: GB, buttons: u64) -> None:
+    """The player now holds exactly these buttons."""
+    gb.press(buttons & 0xFF)
 
 
 @typed
@@ -182,6 +190,7 @@ class GameBoyGuest(Sm83Guest):
 
     name = "gb"
     context = GB
+    calls = MappingProxyType({"press": (press, 1), "paint": (paint, 1)})
     page_maps = ("host.read_map", "host.write_map")
 
     @staticmethod

@@ -7,6 +7,7 @@ pays for neither.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 WIDTH = 160
 HEIGHT = 144
+RGB_BYTES = WIDTH * HEIGHT * 3
+LINE_BYTES = WIDTH * 4
+"""What painting has as room for a row, behind the picture."""
 
 # Shade 0 is the lightest. Evenly spaced greys: the convention of the test programs' pictures.
 GREYS = ((0xFF, 0xFF, 0xFF), (0xAA, 0xAA, 0xAA), (0x55, 0x55, 0x55), (0x00, 0x00, 0x00))
@@ -25,6 +29,15 @@ def to_rgb(shades: NDArray[numpy.uint8]) -> NDArray[numpy.uint8]:
     import numpy
 
     return numpy.array(GREYS, numpy.uint8)[shades]
+
+
+def painted(paint: Callable[[int], object]) -> NDArray[numpy.uint8]:
+    """A picture by generated code (painting.py): uint8, shape (144, 160, 3)."""
+    import numpy
+
+    room = numpy.empty(RGB_BYTES + LINE_BYTES, numpy.uint8)
+    paint(room.__array_interface__["data"][0])
+    return room[:RGB_BYTES].reshape(HEIGHT, WIDTH, 3)
 
 
 def colours_to_rgb(data: bytes | bytearray) -> NDArray[numpy.uint8]:

@@ -88,20 +88,6 @@ def advance_glue(
           what it calls.
     Errors: TypeError, OverflowError where what stands behind the handler is no integer of 64 bits.
     """
-    reads = "\n".join(
-        f"""
-  %at.{index} = getelementptr inbounds ptr, ptr %arguments, i64 {index}
-  %object.{index} = load ptr, ptr %at.{index}
-  %value.{index} = call i64 %PyLong_AsLongLong(ptr %object.{index})
-  %odd.{index} = icmp eq i64 %value.{index}, -1
-  br i1 %odd.{index}, label %look.{index}, label %read.{index}
-look.{index}:
-  %error.{index} = call ptr %PyErr_Occurred()
-  %failed.{index} = icmp ne ptr %error.{index}, null
-  br i1 %failed.{index}, label %raise, label %read.{index}
-read.{index}:"""
-        for index in range(2, 2 + arguments)
-    )
     values = ", ".join(f"i64 %value.{index}" for index in range(2, 2 + arguments))
     return f"""
 define ptr @{name}(ptr %self, ptr %arguments, i64 %count) nounwind {{
@@ -111,7 +97,7 @@ define ptr @{name}(ptr %self, ptr %arguments, i64 %count) nounwind {{
   %at.1 = getelementptr inbounds ptr, ptr %arguments, i64 1
   %object.1 = load ptr, ptr %at.1
   %code = call i64 %PyLong_AsLongLong(ptr %object.1)
-{reads}
+{_integers(2, 2 + arguments)}
   %context = inttoptr i64 %address to ptr
   %handler = inttoptr i64 %code to ptr
   call void @{begin}(ptr %context, {values})
@@ -129,6 +115,44 @@ raise:
   ret ptr null
 }}
 """
+
+
+def call_glue(name: str, function: str, arguments: int) -> str:
+    """`name(context, ...)`, the code of a METH_FASTCALL builtin: call a function of the program that returns nothing,
+    with the context and some integers. The GIL is kept.
+
+    Errors: TypeError, OverflowError where an argument is no integer of 64 bits.
+    """
+    return f"""
+define ptr @{name}(ptr %self, ptr %arguments, i64 %count) nounwind {{
+{_slots()}
+{_integers(0, arguments + 1)}
+  %context = inttoptr i64 %value.0 to ptr
+  call void @{function}({", ".join(["ptr %context", *(f"i64 %value.{index + 1}" for index in range(arguments))])})
+  %result = call ptr %PyLong_FromLongLong(i64 0)
+  ret ptr %result
+raise:
+  ret ptr null
+}}
+"""
+
+
+def _integers(first: int, end: int) -> str:
+    """Read arguments as integers; to the label `raise` where one is none."""
+    return "\n".join(
+        f"""
+  %at.{index} = getelementptr inbounds ptr, ptr %arguments, i64 {index}
+  %object.{index} = load ptr, ptr %at.{index}
+  %value.{index} = call i64 %PyLong_AsLongLong(ptr %object.{index})
+  %odd.{index} = icmp eq i64 %value.{index}, -1
+  br i1 %odd.{index}, label %look.{index}, label %read.{index}
+look.{index}:
+  %error.{index} = call ptr %PyErr_Occurred()
+  %failed.{index} = icmp ne ptr %error.{index}, null
+  br i1 %failed.{index}, label %raise, label %read.{index}
+read.{index}:"""
+        for index in range(first, end)
+    )
 
 
 class BatchPlaces(NamedTuple):

@@ -60,6 +60,7 @@ class Interpreter:
         self._step: Any = None
         if guest.has_steps():
             self._step = builtin(self.code["step"], "step", keep=(self.code, self.table, self.api))
+        self._calls = {name: builtin(self.code[name], name, keep=(self.code,)) for name in guest.calls}
         self.start = self.code["dispatch"]
         self._run = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)(self.code["run"])
 
@@ -94,6 +95,10 @@ class Interpreter:
         It returns 0 where they are done, and nothing else was; or the outcome.
         """
         return functools.partial(self._step, console.address, self.start) if self._step else None
+
+    def call(self, console: Any, name: str) -> Callable[..., object]:
+        """A function that does one of the guest's `calls` to the console, while nobody runs it."""
+        return functools.partial(self._calls[name], console.address)
 
     def make_room(self, console: Any) -> None:
         """A run ended with `stop_for_room`: get room for what is to be translated."""

@@ -7,6 +7,8 @@ Not for: any particular guest: consoles describe themselves where the rooms meet
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 
@@ -23,6 +25,7 @@ class Guest:
     page_maps: paths of arrays of pointers to pages of plain memory, by the high byte of an address; they change where
               translated code is left, and nowhere else.
     longest:  bytes of the longest instruction. byte_cycles: T-cycles that fetching a byte of an opcode takes.
+    calls:    what Python may have done to a context from outside, by name: a function, and how many integers it takes.
     stop_for_room: what `clock.stop` is set to where a code cache is full.
     """
 
@@ -38,6 +41,7 @@ class Guest:
     left: str
     longest: int
     byte_cycles: int
+    calls: Mapping[str, tuple[Any, int]] = MappingProxyType({})
     engine_path: str
     host_path: str
     stop_for_room: int = 63
