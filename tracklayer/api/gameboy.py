@@ -73,7 +73,7 @@ BUTTONS = {
 class _Ticked:
     """What each tick touches, in slots: instances with as many attributes as a console has find others less quickly."""
 
-    __slots__ = ("_idle", "_retired", "_runner", "_step")
+    __slots__ = ("_idle", "_retired", "_runner", "_sound", "_step")
 
     _idle: list[None]
     """Holds one item while nobody runs the console. Taking it, and putting it back, are one step each for all
@@ -82,6 +82,7 @@ class _Ticked:
     """The thread that runs the console; 0: none."""
     _step: Callable[[int, int], int] | None
     """Runs whole frames, where nothing speaks against it."""
+    _sound: Sound
     _retired: list[object]
     """What hooks left behind that the run may still use."""
 
@@ -188,7 +189,7 @@ class GameBoy(_Ticked, Hooked, Plugs):
         """Whether a frame is one call of generated code: not where somebody else has a say in when it ends, or is to
         hear of it."""
         plain = self._attached and self._link is None and not self._super and self._battery is None
-        plain = plain and self._crowd is None and not self._sound.listening
+        plain = plain and self._crowd is None
         self._step = self._engine.stepper(self._gb) if plain else None
 
     def _first_run(self, limit: int) -> int:
@@ -224,7 +225,7 @@ class GameBoy(_Ticked, Hooked, Plugs):
         """
         if frames < 0:
             raise ValueError(f"frames must not be negative: {frames}")
-        if self._step is not None and 0 < frames <= LOOKED_AT and not sound:
+        if self._step is not None and 0 < frames <= LOOKED_AT and sound == self._sound.listening:
             # The way of most ticks, written out: a call of generated code, and nothing that could be spared around it.
             try:
                 self._idle.pop()
@@ -232,9 +233,13 @@ class GameBoy(_Ticked, Hooked, Plugs):
                 self._refuse()
             self._runner = get_ident()
             try:
+                if sound:
+                    self._sound.forget()
                 outcome = self._step(frames, 1 if render else 0)
                 if outcome:
-                    self._go_on(outcome, self._gb.host.until, False)
+                    self._go_on(outcome, self._gb.host.until, sound)
+                elif sound:
+                    self._sound.collect()
             finally:
                 if self._retired:
                     self._retired.clear()
@@ -315,7 +320,6 @@ class GameBoy(_Ticked, Hooked, Plugs):
                 self._battery.flush()
             raise
         finally:
-            self._find_way()
             self._leave()
 
     def _go_on(self, outcome: int, end: int, sound: bool) -> int:

@@ -117,7 +117,7 @@ raise:
 """
 
 
-def call_glue(name: str, function: str, arguments: int) -> str:
+def builtin_glue(name: str, function: str, arguments: int) -> str:
     """`name(context, ...)`, the code of a METH_FASTCALL builtin: call a function of the program that returns nothing,
     with the context and some integers. The GIL is kept.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..compiler.convention import Convention, find
-from ..compiler.glue import advance_glue, call_glue, crossing, host_offset, python_glue, slots_table
+from ..compiler.glue import advance_glue, builtin_glue, crossing, host_offset, python_glue, slots_table
 from ..compiler.intrinsics import CONTROL
 from ..compiler.program import OWN, Program
 from ..lang import go, typed, unlikely
@@ -84,7 +84,7 @@ def interpreter_program(guest: type[Guest]) -> Program:
         program.raw(advance_glue(*places, "step", "begin_steps", 2, "end_steps"), "step")
     for name, (called, arguments) in guest.calls.items():
         program.function(f"{name}.body", called)
-        program.raw(call_glue(name, f"{name}.body", arguments), name)
+        program.raw(builtin_glue(name, f"{name}.body", arguments), name)
     for function in (dispatch, boundary, single):
         program.handler(function.__name__, function, {"guest": guest})
     for index in range(guest.handlers):
