@@ -2,7 +2,8 @@
 
 The same ROMs, the same frames, the same button presses, in one run, alternately; a tick is one frame, as an agent or a
 script would step. Three ways: nothing drawn; every frame drawn; every frame drawn, with sound fetched. Without ROMs:
-the Game Boy games of the test programs (TRACKLAYER_ROMS) and the demo.
+all Game Boy games of the test programs (TRACKLAYER_ROMS), of which the medians are, and the demo. All emulators run
+them as a DMG, or as a Color where a game runs on nothing else; the libretro cores choose by the cartridge's header.
 
 Peers are run where they are installed (`pip install tracklayer[bench]`): PyBoy, and the gambatte and mGBA cores out of
 the wheel of stable-retro, or from a folder (`--cores`), which always draw and make sound. What is absent is said.
@@ -54,7 +55,7 @@ class Ours:
     """Tracklayer."""
 
     def __init__(self, rom: str, engine: str) -> None:
-        self.gb = GameBoy(rom, engine=engine, model="dmg")
+        self.gb = GameBoy(rom, engine=engine, model="cgb" if needs_color(rom) else "dmg")
         self.button = self.gb.button
 
     def frame(self, mode: str) -> object:
@@ -78,8 +79,8 @@ class PyBoyPeer:
             self.file.write(image(rom))
             self.file.flush()
             rom = self.file.name
-        sound = mode == "sound"
-        self.pyboy: Any = PyBoy(rom, window="null", sound_emulated=sound, cgb=False, log_level="CRITICAL")
+        sound, color = mode == "sound", needs_color(rom)
+        self.pyboy: Any = PyBoy(rom, window="null", sound_emulated=sound, cgb=color, log_level="CRITICAL")
         self.pyboy.set_emulation_speed(0)
 
     def frame(self, mode: str) -> object:
@@ -102,6 +103,11 @@ def image(rom: str) -> bytes:
 
         return build()
     return Path(rom).read_bytes()
+
+
+def needs_color(rom: str) -> bool:
+    """Whether a game runs on a Color only. Source: Pan Docs, "The Cartridge Header", CGB flag."""
+    return image(rom)[0x143] == 0xC0
 
 
 def peers(cores: str | None) -> dict[str, Callable[[str, str], Runner]]:
@@ -152,16 +158,14 @@ def seconds(make: Callable[[str, str], Runner], rom: str, frames: int, mode: str
 
 
 def games() -> list[str]:
-    """The Game Boy games of the test programs that run on this console, and the demo."""
+    """All Game Boy games of the test programs, and the demo."""
     folder = Path(os.environ.get("TRACKLAYER_ROMS", Path(__file__).resolve().parents[2] / "shared" / "roms"))
     manifest = folder / "manifest.json"
     if not manifest.is_file():
         print(f"no test programs at {folder}: set TRACKLAYER_ROMS; only the demo is run")
         return ["demo"]
     entries = json.loads(manifest.read_text())
-    return [
-        str(folder / e["path"]) for e in entries if e["kind"] == "game" and e["system"] == "gb" and "dmg" in e["model"]
-    ] + ["demo"]
+    return [str(folder / e["path"]) for e in entries if e["kind"] == "game" and e["system"] == "gb"] + ["demo"]
 
 
 def main() -> None:
@@ -208,7 +212,8 @@ def main() -> None:
         return
     for name in makers:
         for mode in MODES:
-            ratios = [row[f"{name} ratio"] for row in rows if row["mode"] == mode and name in row]
+            played = [row for row in rows if row["rom"] != "demo"] or rows
+            ratios = [row[f"{name} ratio"] for row in played if row["mode"] == mode and name in row]
             if ratios:
                 print(
                     f"{name:<12} {mode:<9}  median of ratios {statistics.median(ratios):.2f}, least {min(ratios):.2f}"

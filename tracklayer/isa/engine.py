@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from tracklayer.lang import Array, Object, Ptr, array, struct, typed, u8, u64
 
-JUMPS = 128
+JUMPS = 512
 OTHER_MAPS = 1 << 47
 """A bit of the generation that a machine flips where it closes and opens its memory as a whole: what jumps led to while
 it was as it is now holds again."""

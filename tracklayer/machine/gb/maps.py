@@ -259,7 +259,10 @@ def remap_page(gb: Machine, page: u8) -> None:
 def open_vram(gb: Machine, is_open: u1) -> None:
     """VRAM may be accessed directly from here on, or no more."""
     gb.host.vram_open = is_open
-    remap(gb, VRAM, 32)
+    if is_open:
+        show(gb, VRAM, 32, True)
+    else:
+        remap_pages(gb, VRAM, 32)
 
 
 @typed(outline=True)
