@@ -297,7 +297,7 @@ def test_symbols_can_be_given_and_looked_up(tmp_path: Path) -> None:
     assert "Entry" not in table
     gb = GameBoy("demo", engine="reference", symbols=table)
     assert gb.symbols is table
-    assert len(GameBoy("demo", engine="reference").symbols) == 0
+    assert len(GameBoy(cartridge(), engine="reference").symbols) == 0
     wla = Symbols.parse("[information]\nversion 3\n[labels]\n0000:0150 main\n[definitions]\n00000001 ONE\n")
     assert wla["main"] == ("main", 0, 0x150)
     bad = tmp_path / "bad.sym"
