@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import pytest
 
@@ -18,6 +19,7 @@ from tests.api.profiling.programs import (
     assembled,
     turns,
 )  # fmt: skip
+from tests.random_programs import image, loop_image
 from tracklayer import GameBoy, Link, Symbols
 from tracklayer.api.errors import LinkError
 from tracklayer.api.profiling.results import Function, Profile
@@ -176,6 +178,19 @@ def test_exits_are_counted_by_reason() -> None:
     assert found.exits.instructions == found.instructions
     assert place.count <= found.exits.interpreted < 0.5 * found.instructions
     assert slow.per_frame == slow.count / 20
+
+
+@pytest.mark.parametrize("make", [image, loop_image])
+def test_whatever_a_program_does_all_cycles_are_counted_once(make: Callable[[int], bytes]) -> None:
+    """Random code that plays with the stack, banks, interrupts and the speed."""
+    for seed in range(8):
+        found = profile(make(seed), 6, host=False, top=0)
+        assert found.agrees, seed
+        counted = found.running + found.waiting + found.dispatching + found.stalled
+        assert (counted, found.uncounted) == (found.cycles, 0), seed
+        assert sum(stack.cycles for stack in found.stacks) == found.cycles, seed
+        assert found.exits is not None
+        assert 0 <= found.exits.interpreted <= found.instructions, seed
 
 
 def test_a_full_table_is_put_aside_and_nothing_is_lost() -> None:
