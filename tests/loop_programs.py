@@ -60,7 +60,10 @@ ANY = (
 QUIET = ("ADD A,B", "XOR A,D", "INC D", "SWAP A", "NOP", "AND A,H", "INC E", "LD L,A", "RLCA", "ADC A,E", "ADD HL,DE")
 POINTERS = (0xC000, 0xC0F0, 0xC0FF, 0xC7F9, 0xCFFE, 0xD0FD, 0xDFF0, 0xDFFF, 0xE0F8, 0xFDF8, 0xFE9C, 0xFF7C, 0xFFF8)
 MORE_POINTERS = (0x0000, 0x3FF8, 0x7FFA, 0x8000, 0x9FF8, 0xA0FC, 0xBFFE)
-POLLED = ("$FF44", "$FF41", "$FF04", "$FF05", "$FF0F", "$FF00", "$FF02", "$FF26", "$FF69", "$FF55", "$FF90")
+POLLED = (
+    "$FF44", "$FF44", "$FF44", "$FF41", "$FF41", "$FF04", "$FF05", "$FF0F", "$FF0F", "$FF00", "$FF02", "$FF26", "$FF69",
+    "$FF55",
+)  # fmt: skip
 
 
 class Writer:
@@ -125,11 +128,13 @@ class Writer:
     def waiting(self) -> list[str]:
         """For memory, or a register, to be something; with a count of tries, so that it ends."""
         begin, source = self.label(), self.source
-        asks = ("LDH A,[$FF90]", "LD A,[$C010]", "LD HL,$C010\nLD A,[HL]", f"LDH A,[{source.choice(POLLED)}]")
-        ask = source.choice(asks)
-        test = source.choice(
-            (f"CP A,{source.randrange(160)}", "AND A,3", "AND A,A", "BIT 1,A", "CP A,B", "LD C,A\nCP A,C", "XOR A,D")
-        )
+        memory = source.choice(("LDH A,[$FF90]", "LD A,[$C010]", "LD HL,$C010\nLD A,[HL]", "LD A,[HL]", "LD A,[DE]"))
+        ask = memory if source.random() < 0.3 else f"LDH A,[{source.choice(POLLED)}]"
+        tests = (
+            f"CP A,{source.randrange(160)}", f"CP A,{source.randrange(160)}", "AND A,3", "AND A,2", "AND A,A",
+            "BIT 1,A", "CP A,B", "LD C,A\nCP A,C", "XOR A,D", "CP A,[HL]", "BIT 2,A", "BIT 0,A",
+        )  # fmt: skip
+        test = source.choice(tests)
         if source.random() < 0.5:
             return [f"{begin}:", ask, test, f"JR {source.choice(('NZ', 'Z', 'C', 'NC'))},{begin}"]
         way = source.choice(("NZ", "Z"))

@@ -16,7 +16,7 @@ from ..cpu.sm83.operands import next_byte
 from ..cpu.sm83.timing import best_cycles
 from ..lang import address_of, consult, go, i64, null, pointer, pointer_at, tell, typed, u1, u8, u16, u64, unlikely
 from ..machine.common.clock import STOP_LIMIT
-from ..machine.gb import hooks
+from ..machine.gb import hooks, waiting
 from ..machine.gb.boot import START
 from ..machine.gb.console import GB
 from ..machine.gb.host import QUICK_HOOKS
@@ -28,6 +28,8 @@ from ..translate.guest import Guest
 from ..translate.structs import ABSOLUTE, BRANCHES, BYTE, FALLS, LEAVES, NO_OPERAND, RELATIVE, WORD, Described
 from .painting import paint
 
+LD_A_AT_BC, LD_A_AT_DE, LDH_A_AT_N, LDH_A_AT_C, LD_A_AT_N = 0x0A, 0x1A, 0xF0, 0xF2, 0xFA
+"""Of the instructions that read memory and change nothing in it, those that do not read at HL."""
 LINE = 16
 """Bytes that are watched together."""
 MOST_WATCHED = 64
@@ -261,6 +263,33 @@ class GameBoyGuest(Sm83Guest):
         if 0xD000 <= address < 0xE000:  # a bank of its own on a Color
             return 5
         return 4 if address >= HRAM else address >> 14
+
+    @staticmethod
+    @typed
+    def waitable(context: GB, code: Any) -> u1:
+        opcode = code[0]
+        return opcode != LDH_A_AT_N or waiting.waitable(u16(0xFF00 | code[1]))
+
+    @staticmethod
+    @typed
+    def quiet(context: GB, code: Any, since: u64) -> u64:
+        opcode = code[0]
+        address: u16 = context.cpu.hl
+        length: u8 = 1
+        if opcode == LDH_A_AT_N:
+            address = 0xFF00 | code[1]
+            length = 2
+        elif opcode == LD_A_AT_N:
+            address = code[1] | code[2] << 8
+            length = 3
+        elif opcode == LD_A_AT_BC:
+            address = context.cpu.bc
+        elif opcode == LD_A_AT_DE:
+            address = context.cpu.de
+        elif opcode == LDH_A_AT_C:
+            address = 0xFF00 | context.cpu.bc & 0xFF
+        behind = code[length] | code[length + 1] << 8 | code[length + 2] << 16
+        return waiting.quiet(context, address, since, behind)
 
     @staticmethod
     @typed

@@ -50,6 +50,8 @@ class EngineHost:
     """Writes all registers to the context, and returns to whoever entered."""
     lookup: Ptr[u8]
     """Finds or makes the translated block at PC, and enters it."""
+    wait: Ptr[u8]
+    """From the end of a loop that may be waiting, back to its begin at PC: skips what passes nothing can come of."""
     generation: u64
     """It is another one whenever code may stand at other addresses than before."""
     jumps: Array[Jump] = array(JUMPS)

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from ..lang import typed
+
 
 class Guest:
     """Describe a guest by subclassing. Functions are `@staticmethod @typed`, and take the context first.
@@ -198,6 +200,19 @@ class Guest:
     def forget_written(context: Any) -> None:
         """Begin again with no written lines."""
         raise NotImplementedError
+
+    @staticmethod
+    @typed
+    def waitable(context: Any, code: Any) -> Any:
+        """Whether `quiet` may know anything of what the instruction at a pointer reads."""
+        return 0
+
+    @staticmethod
+    @typed
+    def quiet(context: Any, code: Any, since: Any) -> Any:
+        """For how much time from now the instruction at a pointer, with the registers as they are, goes on reading what
+        it read at most `since` ago; 0 where that is not known."""
+        return 0
 
     @staticmethod
     def rom_of(console: Any) -> tuple[int, int]:

@@ -67,11 +67,13 @@ from .structs import (
     STUB,
     TARGET,
     THRASH,
+    WAIT,
     WORD,
     Cache,
     Stencil,
     Translator,
 )  # fmt: skip
+from .waits import add_waits, waits
 
 
 @typed
@@ -186,6 +188,7 @@ def again(context: Any, guest: Any) -> None:
 @typed
 def boundary(context: Any, guest: Any) -> None:
     """The boundary of a console with translated code: what was written over is dropped first."""
+    translator(context, guest).waiting = 0
     sample(context, guest)
     guest.boundary(context)
     guest.engine(context).dispatch = pointer_at(translator(context, guest).redirects, Ptr[u8])
@@ -221,6 +224,7 @@ def add_layer(program: Program, guest: type[Guest]) -> None:
     for function in (redispatch, lookup, hop, make, short, near, rough, straight_end, again):
         program.handler(function.__name__, function, {"guest": guest})
     program.handler("layer.boundary", boundary, {"guest": guest})
+    add_waits(program, guest)
 
 
 # ------------------------------------------------------------------------------------------------ blocks
@@ -338,7 +342,7 @@ def lay(context: Any, guest: Any, cache: Ptr[Cache], offset: u64, pc: u16, numbe
                 break
         index = guest.decode(code)
         needed = stencils[index].size + stencils[index].has_stub * stub_size
-        if stencils[index].size == 0 or size + needed > ROOM - EDGES:
+        if stencils[index].length == 0 or size + needed > ROOM - EDGES:
             break
         size = u32(size + needed)
         it.opcodes[count] = index
@@ -378,7 +382,13 @@ def lay(context: Any, guest: Any, cache: Ptr[Cache], offset: u64, pc: u16, numbe
         it.fill[SPENT] = cycles + stencils[index].cycles
         it.fill[INTERPRET] = stubs
         if stencils[index].has_target:
-            it.fill[EXIT] = exit_of(context, guest, cache, offset, pc, start, u16(it.fill[TARGET]))
+            target = u16(it.fill[TARGET])
+            if waits(context, guest, cache[0].own, target, position):
+                it.fill[HERE] = target
+                it.fill[EXIT] = stubs
+                stubs = put(it, u16(guest.handlers + WAIT), cache, stubs)
+            else:
+                it.fill[EXIT] = exit_of(context, guest, cache, offset, pc, start, target)
         here = put(it, index, cache, here)
         if stencils[index].has_stub:
             it.fill[COUNT] = done

@@ -21,6 +21,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from ..compiler.convention import find
 from ..compiler.intrinsics import CONTROL, transfer
 from ..compiler.program import Program
 from ..compiler.state import State
@@ -115,6 +116,13 @@ def on(context: Any, guest: Any) -> None:
     exit_to_block(context, guest)
 
 
+@typed
+def wait(context: Any, guest: Any) -> None:
+    """Back to the begin of a loop that may be waiting."""
+    set_pc(context, guest)
+    go(guest.engine(context).wait)
+
+
 def set_pc(context: Any, guest: Any) -> None:
     """While compiling: PC becomes `hole.here`."""
     raise TypeError("set_pc() exists only while stencils are compiled")
@@ -128,11 +136,15 @@ def operand_hole(guest: Any, index: Any) -> Any:
 # ------------------------------------------------------------------------------------------------ compiling
 
 
+_NAME = re.compile(r"%[\w.]+")
+
+
 class Use:
     """What a stencil does with the guest's volatile fields, by bit.
 
     always: written on every way to the next instruction; None while no such way was seen. cold: it may leave to the
-            interpreter.
+            interpreter. uses, settles, changes: the same of all fields in registers, with those that may be written.
+            wide: which of these may be addresses. mutes: it changes memory.
     """
 
     def __init__(self) -> None:
@@ -140,6 +152,11 @@ class Use:
         self.always: int | None = None
         self.cold = False
         self.pure = False
+        self.uses = 0
+        self.settles: int | None = None
+        self.changes = 0
+        self.wide = 0
+        self.mutes = False
 
 
 class StencilCompiler:
@@ -154,6 +171,11 @@ class StencilCompiler:
         self.volatile = [
             field for path in guest.volatile for field in convention.by_offset.values() if field.path == path
         ]
+        self.registers = [
+            field for field in convention.by_offset.values() if field not in (self.pc, self.left)
+        ]
+        self.harmless = {field.offset for field in convention.cached}
+        self.harmless.add(find(guest.context, guest.left.rpartition(".")[0] + ".instructions")[0])
         self.uses: dict[int, Use] = {}
         self.use = Use()
         self.bare = False
@@ -182,7 +204,11 @@ class StencilCompiler:
             self.use = Use()
             self.cycles = described.cycles
             self._compile(f"op.{index}", index, described.ends)
-            self.use.reads = self._reads()
+            self.use.uses = self._reads()
+            for bit, field in enumerate(self.volatile):
+                self.use.reads |= (self.use.uses >> self.registers.index(field) & 1) << bit
+            self.use.wide = sum(1 << bit for bit, field in enumerate(self.registers) if field.kind.bits == 16)
+            self.use.mutes = self._mutes()
             self.uses[index] = self.use
             if described.flow == FALLS and not described.ends and not self.use.cold:
                 self.use.pure = True
@@ -191,7 +217,7 @@ class StencilCompiler:
                     self._compile(f"bare.{index}", index, False)
                     self.bare = False
         self.cycles = 0
-        for function in (head, stub, on):
+        for function in (head, stub, on, wait):
             self.program.handler(function.__name__, function, {"guest": self.guest})
         return self.program
 
@@ -200,23 +226,23 @@ class StencilCompiler:
         self.program.handler(name, stencil, known, split=self.guest.pc, prepare=self._begin)
 
     def _reads(self) -> int:
-        """Which volatile fields the handler that was compiled last reads, by bit: those it does more with than hand
-        them on."""
-        found = 0
-        lines = self.program.module.functions[-1].text.splitlines()[1:]
-        for bit, field in enumerate(self.volatile):
+        """Which registers the handler that was compiled last reads, by bit: those it does more with than hand on."""
+        bits = {}
+        for bit, field in enumerate(self.registers):
             entry = self.entry[field.offset]
-            name = entry.name if isinstance(entry, Int) else ""
-            token = re.compile(re.escape(name) + r"(?![\w.])")
-            for line in lines:
-                if not token.search(line) or line.startswith(f"  {name} = "):
-                    continue
-                if line.startswith("  musttail"):
-                    handed = line[line.rindex("(") + 1 : line.rindex(")")].split(", ")
-                    place = [f.offset for f in self.pinned].index(field.offset) + 1 if field in self.pinned else -1
-                    if not any(token.search(a) for at, a in enumerate(handed) if at != place):
-                        continue
-                found |= 1 << bit
+            if isinstance(entry, Int):
+                place = self.pinned.index(field) + 1 if field in self.pinned else -1
+                bits[entry.name] = 1 << bit, place
+        found = 0
+        for line in self.program.module.functions[-1].text.splitlines()[1:]:
+            if line.startswith("  musttail"):
+                handed = line[line.index("(") + 1 : line.rindex(")")].split(", ")
+                for at, argument in enumerate(handed):
+                    bit, place = bits.get(argument.rpartition(" ")[2], (0, at))
+                    found |= bit if at != place else 0
+            else:
+                for name in _NAME.findall(line.partition(" = ")[2] or line):
+                    found |= bits.get(name, (0, 0))[0]
         return found
 
     def _value(self, name: str) -> Int:
@@ -258,8 +284,23 @@ class StencilCompiler:
                 state.fields[self.left.offset] = self.entry[self.left.offset]
         transfer(walker, state, f"@{name.value}")
 
+    def _mutes(self) -> bool:
+        """Whether the handler that was compiled last stores to anything but cached fields and the count."""
+        text = self.program.module.functions[-1].text
+        places = dict(re.findall(r"  (%\S+) = getelementptr inbounds i8, ptr %context, i64 (\d+)", text))
+        return any(
+            int(places.get(name, -1)) not in self.harmless for name in re.findall(r"  store \S+ \S+, ptr (%\S+),", text)
+        )
+
     def _note_writes(self, state: State) -> None:
-        """Which volatile fields were written on this way out; a bare stencil hands on anything in their place."""
+        """Which fields were written on this way out; a bare stencil hands on anything in place of volatile ones."""
+        changed = sum(
+            1 << bit
+            for bit, field in enumerate(self.registers)
+            if not same(state.fields[field.offset], self.entry[field.offset])
+        )
+        self.use.changes |= changed
+        self.use.settles = changed if self.use.settles is None else self.use.settles & changed
         written = 0
         for bit, field in enumerate(self.volatile):
             if not same(state.fields[field.offset], self.entry[field.offset]):

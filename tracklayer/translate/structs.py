@@ -13,8 +13,9 @@ from ..lang import Array, Ptr, array, i32, struct, typed, u8, u16, u32, u64
 # What a hole is filled with.
 OPERAND, TARGET, NEXT, EXIT, COUNT, SPENT, BUDGET, HERE, CONTINUE, INTERPRET, HANDLER = range(11)
 
-HEAD, STUB, ON = range(3)
+EXTRA = ("head", "stub", "on", "wait")
 """Stencils that belong to no opcode; they come after the opcodes' in this order."""
+HEAD, STUB, ON, WAIT = range(len(EXTRA))
 
 # How an instruction ends.
 FALLS, BRANCHES, LEAVES = range(3)
@@ -41,6 +42,7 @@ class Stencil:
     holes: u16
     first_hole: u32
     length: u8
+    """In bytes of the guest; 0 where there is no stencil. Its code may be empty."""
     cycles: u8
     opcode_length: u8
     opcode_cycles: u8
@@ -55,13 +57,21 @@ class Stencil:
     reads: u8
     writes: u8
     """Of the guest's volatile fields, by bit: which the instruction reads, and which it writes whatever happens."""
+    uses: u16
+    settles: u16
+    changes: u16
+    """Of all fields in registers, by bit: which the instruction reads, writes whatever happens, may write."""
+    leads: u16
+    """Which of those that it reads may be an address."""
+    mutes: u8
+    """It may change memory."""
     bare: u16
     """The stencil of the same instruction that leaves out the volatile fields it writes; 0 where there is none."""
 
 
 @struct
 class StencilTable:
-    """All stencils of a guest. After the opcodes' come `head`, `stub` and `on`, then the bare ones."""
+    """All stencils of a guest. After the opcodes' come those of EXTRA, then the bare ones."""
 
     stencils: Ptr[Stencil]
     holes: Ptr[Hole]
@@ -194,3 +204,8 @@ class Translator:
     step: u64
     """Instructions from one sample to the next, at least."""
     drops: Array[u8] = array(LINES)
+    waiting: u32
+    """The address of the loop whose end was reached last, plus 1; 0 where a boundary was since."""
+    waited_instructions: u64
+    waited_time: u64
+    """When that was."""

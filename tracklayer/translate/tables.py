@@ -21,6 +21,7 @@ from .structs import (
     COUNT,
     EDGES,
     EXIT,
+    EXTRA,
     HANDLER,
     HERE,
     INTERPRET,
@@ -80,7 +81,7 @@ class Tables:
 def pack_tables(guest: type[Guest], file: ObjectFile, uses: Mapping[int, Use]) -> bytes:
     """The stencils in a compiled object, for `Tables`. uses: what each instruction does with volatile fields."""
     functions = file.functions()
-    names = [f"op.{index}" for index in range(guest.handlers)] + ["head", "stub", "on"]
+    names = [f"op.{index}" for index in range(guest.handlers)] + list(EXTRA)
     bare = [index for index in range(guest.handlers) if f"bare.{index}" in functions]
     names += [f"bare.{index}" for index in bare]
     pool = bytearray()
@@ -112,7 +113,9 @@ def pack_tables(guest: type[Guest], file: ObjectFile, uses: Mapping[int, Use]) -
             entry.has_stub = any(relocation.symbol == "hole.interpret" for relocation in relocations)
             use = uses[opcode]
             entry.pure, entry.reads, entry.writes = use.pure, use.reads, use.always or 0
-            entry.bare = guest.handlers + 3 + bare.index(opcode) if opcode in bare and number == opcode else 0
+            entry.uses, entry.settles, entry.changes = use.uses, use.settles or 0, use.changes
+            entry.leads, entry.mutes = use.uses & use.wide if entry.has_stub else 0, use.mutes
+            entry.bare = guest.handlers + len(EXTRA) + bare.index(opcode) if opcode in bare and number == opcode else 0
     table: Any = (storage(Hole) * max(1, len(holes)))()
     for one, (at, kind, size, relative, addend) in zip(table, holes, strict=False):
         one.at, one.kind, one.size, one.relative, one.addend = at, kind, size, relative, addend
@@ -123,10 +126,11 @@ def pack_tables(guest: type[Guest], file: ObjectFile, uses: Mapping[int, Use]) -
 
 def _check_room(guest: type[Guest], stencils: Any) -> None:
     """The layer relies on any block of one instruction fitting in ROOM bytes."""
-    head, stub, on = (stencils[guest.handlers + index].size for index in range(3))
+    _, stub, *_ = sizes = [stencils[guest.handlers + index].size for index in range(len(EXTRA))]
     largest = max(one.size for one in stencils) + stub
-    if head + on + 64 + CELL * (MOST + 2) > EDGES or largest > ROOM - EDGES:
-        raise RuntimeError(f"{guest.name}: a stencil of {largest} bytes, head and end of {head + on} are too large")
+    edges = sum(sizes) - stub
+    if edges + 64 + CELL * (MOST + 2) > EDGES or largest > ROOM - EDGES:
+        raise RuntimeError(f"{guest.name}: a stencil of {largest} bytes, head and end of {edges} are too large")
 
 
 def _strip_continue(code: bytes, relocations: Iterable[Any]) -> tuple[bytes, list[Any]]:
