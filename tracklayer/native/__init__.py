@@ -5,10 +5,11 @@ For:       memory that holds code, a loader for LLVM's objects, an assembler, bu
 Not for:   deciding what the code does. This room knows no guest, no emulator and no compiler.
 Invariant: importing it imports none of its tools: each is loaded when it is first asked for.
 
-Where to look: memory.py (code memory), loader.py (objects), calls.py (builtins and their lifetimes), source.py with
-assembler.py, operands.py and forms.py (x86-64) and with arm64.py, arm64_operands.py and mc.py (arm64), functions.py
-(signatures and conversions), runtime.py (stack depth, Ctrl-C), unwind.py and debug.py (unwinders, debuggers,
-profilers), sampling.py (where time goes). docs/crossing.md says how it works and what is promised.
+Where to look: memory.py (code memory), which gets it by mappings.py, denied.py and unix.py; loader.py (objects) with
+objects.py, relocations.py and linking.py; calls.py (builtins and their lifetimes); source.py with assembler.py,
+operands.py and forms.py (x86-64) and with arm64.py, arm64_operands.py and mc.py (arm64); functions.py (signatures and
+conversions); runtime.py (stack depth, Ctrl-C); unwind.py and debug.py (unwinders, debuggers, profilers); sampling.py
+(where time goes). docs/crossing.md says how it works and what is promised.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Code memory: the one range of addresses in which all machine code of the process lives.
 
-For:       reserving the range; handing out blocks of it; writing code; taking blocks back; surviving `fork`.
-Not for:   what the bytes mean (loader.py, assembler.py); when nobody can be inside a block any more (calls.py).
+For:       the range; handing out blocks of it; writing code; taking blocks back; surviving `fork`.
+Not for:   getting it from the system (mappings.py, denied.py, unix.py); what the bytes mean (loader.py, assembler.py);
+           when nobody can be inside a block any more (calls.py).
 Invariant: no page is ever writable and executable through the same mapping.
 
 How it stands on each system:
@@ -26,26 +27,27 @@ All blocks of one `CodeMemory` reach each other by a signed 32-bit displacement.
 
 from __future__ import annotations
 
-import atexit
 import bisect
 import contextlib
 import ctypes
 import functools
-import mmap
 import os
-import platform
 import sys
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from collections.abc import Callable
 
+from tracklayer.native.denied import ExecutableMemoryDenied as ExecutableMemoryDenied
+from tracklayer.native.denied import reserve as _reserve
+from tracklayer.native.denied import restrictions as restrictions
 from tracklayer.native.elf import FRONT, ElfFront
+from tracklayer.native.mappings import FROZEN
+from tracklayer.native.unix import PAGE, flush_instructions
+from tracklayer.native.unix import memory_file as memory_file
+from tracklayer.native.unix import wants_name as wants_name
 
-PAGE = mmap.PAGESIZE
 DEFAULT_SIZE = 256 << 20
-SMALLEST_SIZE = 4 << 20
 REACH = 1 << 31
 """No code memory may be larger: a signed 32-bit displacement must reach from its one end to the other."""
 INT3 = 0xCC
@@ -56,12 +58,6 @@ GIVE_BACK = 1 << 16
 
 class CodeMemoryFull(MemoryError):
     """The reserved range has no hole that is large enough. The message says how much is used."""
-
-
-class ExecutableMemoryDenied(OSError):
-    """The system does not let this process have memory that it filled itself and then runs.
-
-    The message names each way that was tried, what the system answered, and which of its settings forbids it."""
 
 
 class Block:
@@ -123,556 +119,6 @@ class Block:
         return f"<Block {self.address:#x}+{self.size:#x}{' freed' if self._freed else ''}>"
 
 
-_FROZEN = "when this process was forked there was no memory to copy the code: it can be run, not written"
-
-
-class _Backing(Protocol):
-    """What a system offers for code memory. `rx` and `rw` are the two addresses of the range (equal where it flips)."""
-
-    mode: str
-    rx: int
-    rw: int
-    size: int
-    granularity: int
-
-    def commit(self, address: int, size: int) -> None:
-        """Make sure that the range can be touched."""
-
-    def writing(self, address: int, size: int) -> contextlib.AbstractContextManager[None]:
-        """The range can be written by this thread inside the `with`."""
-
-    def discard(self, address: int, size: int) -> None:
-        """Nobody needs the content of these whole pages any more."""
-
-    def before_fork(self) -> None: ...
-
-    def after_fork(self, in_child: bool) -> None: ...
-
-    def close(self) -> None: ...
-
-
-# ----------------------------------------------------------------------------------------------- the C library, on Unix
-
-_MAP_FAILED = ctypes.c_void_p(-1).value
-_MAP_FIXED = 0x10
-_MAP_32BIT = 0x40
-_MAP_NORESERVE = 0x4000 if sys.platform.startswith("linux") else 0
-_MAP_JIT = 0x800  # macOS, <sys/mman.h>
-_MADV_REMOVE = 9  # Linux, <asm-generic/mman-common.h>
-_MFD_CLOEXEC = 0x1
-_MFD_EXEC = 0x10  # Linux 6.3 and later; older ones answer EINVAL
-
-
-class _Unix:
-    """mmap, munmap and mprotect by number, for addresses of our choice (the standard library's mmap hides them)."""
-
-    def __init__(self) -> None:
-        libc = ctypes.CDLL(None, use_errno=True)
-        self._mmap = libc.mmap
-        self._mmap.restype = ctypes.c_void_p
-        self._mmap.argtypes = (
-            ctypes.c_void_p,
-            ctypes.c_size_t,
-            ctypes.c_int,
-            ctypes.c_int,
-            ctypes.c_int,
-            ctypes.c_longlong,
-        )
-        self._munmap = libc.munmap
-        self._munmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
-        self._mprotect = libc.mprotect
-        self._mprotect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-        self._madvise = libc.madvise
-        self._madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-        self.libc = libc
-
-    def map(self, address: int | None, size: int, protection: int, flags: int, fd: int) -> int:
-        result = self._mmap(address, size, protection, flags, fd, 0)
-        if result is None or result == _MAP_FAILED:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
-        return int(result)
-
-    def unmap(self, address: int, size: int) -> None:
-        self._munmap(address, size)
-
-    def protect(self, address: int, size: int, protection: int) -> None:
-        if self._mprotect(address, size, protection):
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
-
-    def remove(self, address: int, size: int) -> None:
-        self._madvise(address, size, _MADV_REMOVE)
-
-
-@functools.cache
-def _unix() -> _Unix:
-    return _Unix()
-
-
-def _pages(address: int, size: int) -> tuple[int, int]:
-    """The whole pages that hold a range: their first address and their length."""
-    first = address & ~(PAGE - 1)
-    return first, ((address + size + PAGE - 1) & ~(PAGE - 1)) - first
-
-
-@functools.cache
-def _flush_instructions() -> Callable[[int, int], None] | None:
-    """What makes written bytes visible to instruction fetch, or None where the processor does it by itself (x86).
-
-    Source: Arm Architecture Reference Manual, "Concurrent modification and execution of instructions"."""
-    if platform.machine().lower() in ("x86_64", "amd64", "i386", "i686"):
-        return None
-    if sys.platform == "darwin":
-        invalidate = ctypes.CDLL(None).sys_icache_invalidate
-        invalidate.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
-        return lambda address, size: invalidate(address, size)
-    if sys.platform == "win32":
-        kernel = ctypes.WinDLL("kernel32", use_last_error=True)
-        kernel.FlushInstructionCache.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
-        return lambda address, size: kernel.FlushInstructionCache(ctypes.c_void_p(-1), address, size)
-    clear = ctypes.CDLL("libgcc_s.so.1").__clear_cache
-    clear.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
-    return lambda address, size: clear(address, address + size)
-
-
-# --------------------------------------------------------------------------------------------------------- dual mapping
-
-
-def wants_name() -> bool:
-    """Whether code memory shall be a file that others can open by its name: see elf.py."""
-    return "elf" in os.environ.get("TRACKLAYER_DEBUG", "").split(",")
-
-
-def _forget(path: str, owner: int) -> None:
-    """Remove a named file when the process that made it ends."""
-    if os.getpid() == owner:
-        with contextlib.suppress(OSError):
-            os.unlink(path)
-
-
-def memory_file(named: bool = False) -> int:
-    """An open, empty, nameless file in memory; or one with a name, which it has until the process ends.
-    Errors: OSError with the answer of the last way that was tried. Imports nothing: it may run where nothing can
-            load."""
-    if hasattr(os, "memfd_create") and not named:
-        for flags in (_MFD_CLOEXEC | _MFD_EXEC, _MFD_CLOEXEC):
-            with contextlib.suppress(OSError):
-                return os.memfd_create("tracklayer-code", flags)
-    refusal: OSError | None = None
-    for folder in ("/dev/shm", os.environ.get("TMPDIR", "/tmp"), "/tmp"):
-        path = f"{folder}/tracklayer-code-{os.getpid()}-{os.urandom(8).hex()}"
-        try:
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o700)
-        except OSError as error:
-            refusal = error
-            continue
-        if named:
-            atexit.register(_forget, path, os.getpid())
-        else:
-            os.unlink(path)
-        # A file system mounted noexec lets the file be made but not mapped for execution: look before taking it.
-        try:
-            os.ftruncate(fd, PAGE)
-            probe = _unix().map(None, PAGE, mmap.PROT_READ | mmap.PROT_EXEC, mmap.MAP_SHARED, fd)
-        except OSError as error:
-            os.close(fd)
-            _forget(path, os.getpid())
-            refusal = OSError(error.errno, f"{error.strerror} (a file in {folder}, mapped for execution)")
-            continue
-        _unix().unmap(probe, PAGE)
-        return fd
-    raise refusal if refusal is not None else OSError("no memory file to be had")
-
-
-class _DualMapping:
-    """One memory file, mapped read-execute and read-write.
-
-    A shared mapping stays shared over `fork`: child and parent would write into each other's code. So just before a
-    fork the written parts are copied into a second file (only these: the files have holes), which the child then
-    maps over both aliases, at the same addresses. The parent drops its hold of the copy.
-
-    Other threads go on meanwhile, and what they make of what they wrote (a function object, say) may be there at the
-    moment of the fork. So from before the copying on, each write is noted after it is done; the child repeats them. A
-    thread that has not noted its write yet has made nothing of it either."""
-
-    mode = "dual"
-    granularity = 16
-
-    def __init__(self, size: int, low: bool) -> None:
-        unix = _unix()
-        self.size = size
-        self._fd = memory_file(wants_name())
-        self._copy = -1
-        self._journal: list[tuple[int, bytes]] | None = None
-        self.rx = self.rw = 0
-        try:
-            os.ftruncate(self._fd, size)
-            place = _MAP_32BIT if low else 0
-            self.rx = unix.map(
-                None, size, mmap.PROT_READ | mmap.PROT_EXEC, mmap.MAP_SHARED | _MAP_NORESERVE | place, self._fd
-            )
-            self.rw = unix.map(None, size, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED | _MAP_NORESERVE, self._fd)
-        except BaseException:
-            self.close()
-            raise
-
-    def commit(self, address: int, size: int) -> None:
-        pass
-
-    def writing(self, address: int, size: int) -> contextlib.AbstractContextManager[None]:
-        return _Noted(self, address, size)
-
-    def note(self, address: int, size: int) -> None:
-        """So many bytes have been written: remember them, if the process is being forked."""
-        journal = self._journal
-        if journal is not None:
-            journal.append((address - self.rx, ctypes.string_at(address + self.rw - self.rx, size)))
-
-    def discard(self, address: int, size: int) -> None:
-        _unix().remove(address + self.rw - self.rx, size)
-
-    def before_fork(self) -> None:
-        self._copy = -1
-        self._journal = []
-        copy = -1
-        try:
-            copy = memory_file(wants_name())
-            os.ftruncate(copy, self.size)
-            start = 0
-            while start < self.size:
-                try:
-                    start = os.lseek(self._fd, start, os.SEEK_DATA)
-                except OSError:  # ENXIO: only a hole is left
-                    break
-                end = os.lseek(self._fd, start, os.SEEK_HOLE)
-                os.lseek(copy, start, os.SEEK_SET)
-                while start < end:
-                    start += os.sendfile(copy, self._fd, start, end - start)
-            self._copy = copy
-        except OSError:
-            if copy >= 0:
-                os.close(copy)
-
-    def after_fork(self, in_child: bool) -> None:
-        copy, self._copy = self._copy, -1
-        journal, self._journal = self._journal, None
-        if not in_child:
-            if copy >= 0:
-                os.close(copy)
-            return
-        unix = _unix()
-        if copy < 0:
-            # No memory for a copy. What the parent wrote can still be run; writing must not reach the parent.
-            unix.protect(self.rw, self.size, mmap.PROT_READ)
-            self.mode = "frozen"
-            return
-        for offset, data in journal or ():
-            os.pwrite(copy, data, offset)
-        os.close(self._fd)
-        self._fd = copy
-        shared = mmap.MAP_SHARED | _MAP_FIXED | _MAP_NORESERVE
-        unix.map(self.rx, self.size, mmap.PROT_READ | mmap.PROT_EXEC, shared, copy)
-        unix.map(self.rw, self.size, mmap.PROT_READ | mmap.PROT_WRITE, shared, copy)
-
-    def close(self) -> None:
-        for address in (self.rx, self.rw):
-            if address:
-                _unix().unmap(address, self.size)
-        self.rx = self.rw = 0
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-
-
-class _Noted:
-    """What `writing` is with dual mapping: nothing before, and a note of the write behind it."""
-
-    __slots__ = ("_address", "_mapping", "_size")
-
-    def __init__(self, mapping: _DualMapping, address: int, size: int) -> None:
-        self._mapping, self._address, self._size = mapping, address, size
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *_: object) -> None:
-        self._mapping.note(self._address, self._size)
-
-
-# ---------------------------------------------------------------------------------------------------------------- flips
-
-
-class _ProtectFlips:
-    """One private mapping; mprotect turns pages around for each write. A fork copies private pages on write."""
-
-    mode = "flip"
-    granularity = PAGE
-
-    def __init__(self, size: int, low: bool) -> None:
-        unix = _unix()
-        self.size = size
-        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE | (_MAP_32BIT if low else 0)
-        self.rx = self.rw = unix.map(None, size, mmap.PROT_READ | mmap.PROT_WRITE, flags, -1)
-        self._lock = threading.RLock()
-        try:
-            unix.protect(self.rx, size, mmap.PROT_READ | mmap.PROT_EXEC)
-        except BaseException:
-            self.close()
-            raise
-
-    def commit(self, address: int, size: int) -> None:
-        pass
-
-    @contextlib.contextmanager
-    def writing(self, address: int, size: int) -> Iterator[None]:
-        first, length = _pages(address, size)
-        with self._lock:
-            _unix().protect(first, length, mmap.PROT_READ | mmap.PROT_WRITE)
-            try:
-                yield
-            finally:
-                _unix().protect(first, length, mmap.PROT_READ | mmap.PROT_EXEC)
-
-    def discard(self, address: int, size: int) -> None:
-        unix = _unix()
-        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE | _MAP_FIXED
-        unix.map(address, size, mmap.PROT_READ | mmap.PROT_EXEC, flags, -1)
-
-    def before_fork(self) -> None:
-        self._lock.acquire()
-
-    def after_fork(self, in_child: bool) -> None:
-        if in_child:
-            self._lock = threading.RLock()
-        else:
-            self._lock.release()
-
-    def close(self) -> None:
-        if self.rx:
-            _unix().unmap(self.rx, self.size)
-        self.rx = self.rw = 0
-
-
-class _AppleJit:
-    """macOS on arm64: a MAP_JIT mapping, whose writability each thread switches for itself.
-
-    Source: Apple, "Porting just-in-time compilers to Apple silicon". A signed program with the hardened runtime needs
-    the entitlement com.apple.security.cs.allow-jit."""
-
-    mode = "jit"
-    granularity = 16
-
-    def __init__(self, size: int, low: bool) -> None:
-        if low:
-            raise OSError("macOS on arm64 has no low addresses for code")
-        self.size = size
-        flags = mmap.MAP_PRIVATE | mmap.MAP_ANON | _MAP_JIT
-        everything = mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC  # never both for any one thread: see `writing`
-        self.rx = self.rw = _unix().map(None, size, everything, flags, -1)
-        self._switch = _unix().libc.pthread_jit_write_protect_np
-        self._switch.argtypes = (ctypes.c_int,)
-        self._switch.restype = None
-        self._switch(1)
-
-    def commit(self, address: int, size: int) -> None:
-        pass
-
-    @contextlib.contextmanager
-    def writing(self, address: int, size: int) -> Iterator[None]:
-        self._switch(0)
-        try:
-            yield
-        finally:
-            self._switch(1)
-
-    def discard(self, address: int, size: int) -> None:
-        pass
-
-    def before_fork(self) -> None:
-        pass
-
-    def after_fork(self, in_child: bool) -> None:
-        pass  # a private mapping is copied on write
-
-    def close(self) -> None:
-        if self.rx:
-            _unix().unmap(self.rx, self.size)
-        self.rx = self.rw = 0
-
-
-def _windows_kernel() -> Any:
-    if sys.platform != "win32":
-        raise OSError("VirtualAlloc exists on Windows only")
-    return ctypes.WinDLL("kernel32", use_last_error=True)
-
-
-def _windows_error() -> OSError:
-    if sys.platform != "win32":
-        return OSError()
-    return ctypes.WinError(ctypes.get_last_error())
-
-
-class _WindowsFlips:
-    """Windows: reserved at once, committed as blocks need it, VirtualProtect around each write.
-
-    Source: Microsoft, "VirtualAlloc function", "VirtualProtect function", "Memory Protection Constants"."""
-
-    mode = "flip"
-    granularity = PAGE
-    _RESERVE, _COMMIT, _RELEASE, _DECOMMIT = 0x2000, 0x1000, 0x8000, 0x4000
-    _READWRITE, _EXECUTE_READ = 0x04, 0x20
-
-    def __init__(self, size: int, low: bool) -> None:
-        if low:
-            raise OSError("low addresses for code are not offered on Windows")
-        kernel = _windows_kernel()
-        self._alloc = kernel.VirtualAlloc
-        self._alloc.restype = ctypes.c_void_p
-        self._alloc.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_uint32, ctypes.c_uint32)
-        self._free = kernel.VirtualFree
-        self._free.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_uint32)
-        self._protect = kernel.VirtualProtect
-        self._protect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_uint32, ctypes.c_void_p)
-        self.size = size
-        self._lock = threading.RLock()
-        address = self._alloc(None, size, self._RESERVE, self._EXECUTE_READ)
-        if not address:
-            raise _windows_error()
-        self.rx = self.rw = int(address)
-
-    def commit(self, address: int, size: int) -> None:
-        first, length = _pages(address, size)
-        if not self._alloc(first, length, self._COMMIT, self._EXECUTE_READ):
-            raise _windows_error()
-
-    def _set(self, address: int, size: int, protection: int) -> None:
-        before = ctypes.c_uint32()
-        if not self._protect(address, size, protection, ctypes.byref(before)):
-            raise _windows_error()
-
-    @contextlib.contextmanager
-    def writing(self, address: int, size: int) -> Iterator[None]:
-        first, length = _pages(address, size)
-        with self._lock:
-            self._set(first, length, self._READWRITE)
-            try:
-                yield
-            finally:
-                self._set(first, length, self._EXECUTE_READ)
-
-    def discard(self, address: int, size: int) -> None:
-        self._free(address, size, self._DECOMMIT)
-
-    def before_fork(self) -> None:
-        pass
-
-    def after_fork(self, in_child: bool) -> None:
-        pass  # Windows has no fork
-
-    def close(self) -> None:
-        if self.rx:
-            self._free(self.rx, 0, self._RELEASE)
-        self.rx = self.rw = 0
-
-
-# ---------------------------------------------------------------------------------------------- when the system says no
-
-
-def _first_line(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.readline().strip().strip("\0")
-    except OSError:
-        return ""
-
-
-def restrictions() -> tuple[str, ...]:
-    """The settings of this system that can forbid executable memory to this process, each with what to do about it.
-
-    An empty tuple means that none of the known ones is active."""
-    found = []
-    if sys.platform.startswith("linux"):
-        if _first_line("/sys/fs/selinux/enforce") == "1":
-            found.append(
-                f"SELinux is enforcing (this process: {_first_line('/proc/self/attr/current') or 'unknown domain'}): "
-                "its policy needs `execmem` and `execute` on tmpfs files for that domain; "
-                "`ausearch -m avc -ts recent` shows what was refused"
-            )
-        noexec = _first_line("/proc/sys/vm/memfd_noexec")
-        if noexec in ("1", "2"):
-            found.append(
-                f"vm.memfd_noexec is {noexec}: memory files may not be executable; "
-                "set it to 0 with `sysctl vm.memfd_noexec=0`"
-            )
-        with contextlib.suppress(OSError), open("/proc/self/status", encoding="ascii", errors="replace") as status:
-            for line in status:
-                key, _, value = line.partition(":")
-                value = value.strip()
-                if key == "Seccomp" and value == "2":
-                    found.append(
-                        "a seccomp filter is active: it must allow memfd_create, or mprotect with PROT_EXEC (systemd: "
-                        "MemoryDenyWriteExecute= and SystemCallFilter=; containers: the seccomp profile)"
-                    )
-                if key == "PaX" and "M" in value:
-                    found.append(f"PaX MPROTECT is on (flags {value}): `paxctl -m` on the Python binary turns it off")
-        with contextlib.suppress(OSError, AttributeError):
-            if _unix().libc.prctl(66, 0, 0, 0, 0) > 0:  # PR_GET_MDWE, Linux 6.3
-                found.append(
-                    "PR_SET_MDWE is set: pages cannot become executable later "
-                    "(a memory file still may be mapped so: allow memfd_create)"
-                )
-        with contextlib.suppress(OSError), open("/proc/self/mounts", encoding="utf-8", errors="replace") as mounts:
-            for line in mounts:
-                fields = line.split()
-                if len(fields) > 3 and fields[1] in ("/dev/shm", "/tmp") and "noexec" in fields[3].split(","):
-                    found.append(f"{fields[1]} is mounted noexec: `mount -o remount,exec {fields[1]}`, or set TMPDIR")
-    elif sys.platform == "darwin":
-        found.append("a program with the hardened runtime needs the entitlement com.apple.security.cs.allow-jit")
-    elif sys.platform == "win32":
-        found.append("Arbitrary Code Guard (ProcessDynamicCodePolicy) must be off for this program")
-    return tuple(found)
-
-
-_Way = Callable[[int, bool], _Backing]
-_WAYS: dict[str, dict[str, _Way]] = {
-    "linux": {"dual": _DualMapping, "flip": _ProtectFlips},
-    "darwin-arm64": {"jit": _AppleJit},
-    "darwin": {"flip": _ProtectFlips},
-    "win32": {"flip": _WindowsFlips},
-}
-
-
-def _reserve(size: int, low: bool, mode: str | None) -> _Backing:
-    system = "linux" if sys.platform.startswith(("linux", "freebsd")) else sys.platform
-    if system == "darwin" and platform.machine() == "arm64":
-        system = "darwin-arm64"
-    ways = _WAYS.get(system, {"flip": _ProtectFlips})
-    if mode is not None:
-        if mode not in ways:
-            raise ValueError(f"no code memory of mode {mode!r} on this system: it has {', '.join(ways)}")
-        ways = {mode: ways[mode]}
-    refusals = []
-    for name, way in ways.items():
-        smaller = size
-        while True:
-            try:
-                return way(smaller, low)
-            except OSError as error:
-                # A limit on address space (RLIMIT_AS, a container) leaves room for less: ask for less.
-                if error.errno == 12 and smaller > SMALLEST_SIZE:
-                    smaller = max(SMALLEST_SIZE, smaller // 2 & ~(PAGE - 1))
-                    continue
-                refusals.append(f"{name}: {error.strerror or error} (errno {error.errno})")
-                break
-    lines = [f"this process may not have executable memory; tried {'; '.join(refusals)}"]
-    lines += restrictions() or ("none of the known restrictions is active: ask who runs this machine",)
-    raise ExecutableMemoryDenied("\n- ".join(lines))
-
-
-# -------------------------------------------------------------------------------------------------------- the allocator
-
-
 class CodeMemory:
     """A reserved range of addresses for code and for the read-only data beside it.
 
@@ -696,7 +142,7 @@ class CodeMemory:
         self._holes = [front]  # offsets of the holes, ascending ...
         self._lengths = [self.size - front]  # ... and their lengths
         self._returned: deque[tuple[int, int]] = deque()  # freed, not yet merged into the holes
-        self._flush = _flush_instructions()
+        self._flush = flush_instructions()
         self.used = 0
         self._end = weakref.finalize(self, self._backing.close)
         self._end.atexit = False  # threads may still be inside while the interpreter ends
@@ -726,7 +172,7 @@ class CodeMemory:
         if size <= 0 or align <= 0 or align & (align - 1):
             raise ValueError(f"cannot allocate {size} bytes aligned to {align}")
         if self.mode == "frozen":
-            raise ExecutableMemoryDenied(_FROZEN)
+            raise ExecutableMemoryDenied(FROZEN)
         grain = self._backing.granularity
         align = max(align, grain)
         size = (size + grain - 1) & -grain
@@ -794,7 +240,7 @@ class CodeMemory:
         the pages cannot run until the `with` ends, so nobody may be inside them. Follow it by `flush` where the
         processor is not an x86."""
         if self.mode == "frozen":
-            raise ExecutableMemoryDenied(_FROZEN)
+            raise ExecutableMemoryDenied(FROZEN)
         return self._backing.writing(address, size)
 
     def flush(self, address: int, size: int) -> None:
