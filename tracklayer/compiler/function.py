@@ -47,7 +47,12 @@ from .values import CallType
 F = TypeVar("F", bound=Callable[..., Any])
 
 NATIVE = Path(__file__).parent.parent / "native"
-SOURCES = (Path(__file__).parent / "backend.py", NATIVE / "image.py", NATIVE / "loader.py", NATIVE / "functions.py")
+MAKERS = (
+    "image", "loader", "objects", "relocations", "linking", "functions", "frames", "conversions", "entries",
+    "callback_code",
+)  # fmt: skip
+"""Modules of `native` that have a part in what is kept: the image, and adapters."""
+SOURCES = (Path(__file__).parent / "backend.py", *(NATIVE / f"{name}.py" for name in MAKERS))
 
 
 @overload

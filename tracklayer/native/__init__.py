@@ -7,9 +7,10 @@ Invariant: importing it imports none of its tools: each is loaded when it is fir
 
 Where to look: memory.py (code memory), which gets it by mappings.py, denied.py and unix.py; loader.py (objects) with
 objects.py, relocations.py and linking.py; calls.py (builtins and their lifetimes); source.py with assembler.py,
-operands.py and forms.py (x86-64) and with arm64.py, arm64_operands.py and mc.py (arm64); functions.py (signatures and
-conversions); runtime.py (stack depth, Ctrl-C); unwind.py and debug.py (unwinders, debuggers, profilers); sampling.py
-(where time goes). docs/crossing.md says how it works and what is promised.
+operands.py and forms.py (x86-64) and with arm64.py, arm64_operands.py and mc.py (arm64); functions.py (signatures) with
+adapters.py, which is frames.py, conversions.py, entries.py and callback_code.py; runtime.py (stack depth, Ctrl-C);
+unwind.py and debug.py (unwinders, debuggers, profilers); sampling.py (where time goes). docs/crossing.md says how it
+works and what is promised.
 """
 
 from __future__ import annotations
