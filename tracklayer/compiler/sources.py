@@ -63,7 +63,7 @@ class FunctionInfo:
     @property
     def full_name(self) -> str:
         """The name with its module before it, as symbols have it; within this package without the package's name."""
-        package, _, module = self.function.__module__.partition(".")
+        package, _, module = (self.function.__module__ or "").partition(".")  # exec may know no module
         return f"{module}.{self.name}" if module and package == __name__.partition(".")[0] else self.name
 
     def resolve(self, name: str) -> Any:
