@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from tracklayer.machine.gb import build, hooks
 from tracklayer.machine.gb.host import ANY_BANK
@@ -45,14 +45,44 @@ AccessFunction = Callable[["GameBoy", Access], object]
 InterruptFunction = Callable[["GameBoy", str], object]
 
 
-class Hook:
+class Placed:
+    """Something in a console, until `remove()`, or the end of a `with`."""
+
+    __slots__ = ("_console",)
+
+    def __init__(self, console: Hooked) -> None:
+        self._console: Hooked | None = console
+
+    @property
+    def active(self) -> bool:
+        """Whether it is still in place."""
+        return self._console is not None
+
+    def remove(self) -> None:
+        """Take it away; in a hook's own function too. Removing it again does nothing."""
+        console, self._console = self._console, None
+        if console is not None:
+            self._drop(console)
+
+    def _drop(self, console: Hooked) -> None:
+        """Have the console forget it."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.remove()
+
+
+class Hook(Placed):
     """A function that is called when something happens, until `remove()`.
 
     kind: "execute", "read", "write", "interrupt" or "frame". address, last: the addresses, where it is about such.
     bank: the bank that must stand there; None: any. name: the interrupt's; None: any.
     """
 
-    __slots__ = ("_console", "address", "bank", "function", "kind", "last", "name")
+    __slots__ = ("address", "bank", "function", "kind", "last", "name")
 
     def __init__(
         self,
@@ -64,7 +94,7 @@ class Hook:
         bank: int | None = None,
         name: str | None = None,
     ) -> None:
-        self._console: Hooked | None = console
+        super().__init__(console)
         self.kind = kind
         self.function = function
         self.address = address
@@ -72,22 +102,8 @@ class Hook:
         self.bank = bank
         self.name = name
 
-    @property
-    def active(self) -> bool:
-        """Whether the hook is still in place."""
-        return self._console is not None
-
-    def remove(self) -> None:
-        """Take the hook away; in the hook itself too. Removing it again does nothing."""
-        console, self._console = self._console, None
-        if console is not None:
-            console._drop_hook(self)
-
-    def __enter__(self) -> Hook:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.remove()
+    def _drop(self, console: Hooked) -> None:
+        console._drop_hook(self)
 
     def __repr__(self) -> str:
         if self.kind in (INTERRUPT, FRAME):
@@ -99,33 +115,19 @@ class Hook:
         return f"<Hook {place}: {self.function!r}{'' if self.active else ', removed'}>"
 
 
-class Region:
-    """Addresses that Python functions answer for, until `remove()`."""
+class Region(Placed):
+    """Addresses that Python functions answer for, until `remove()`; then what stands there otherwise does."""
 
-    __slots__ = ("_console", "_remove", "first", "last")
+    __slots__ = ("_remove", "first", "last")
 
     def __init__(self, console: Hooked, first: int, last: int, remove: Callable[[], None]) -> None:
-        self._console: Hooked | None = console
+        super().__init__(console)
         self._remove = remove
         self.first = first
         self.last = last
 
-    @property
-    def active(self) -> bool:
-        """Whether the region is still in place."""
-        return self._console is not None
-
-    def remove(self) -> None:
-        """Give the addresses back to what stands there otherwise. Removing it again does nothing."""
-        console, self._console = self._console, None
-        if console is not None:
-            console._drop_region(self)
-
-    def __enter__(self) -> Region:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.remove()
+    def _drop(self, console: Hooked) -> None:
+        console._drop_region(self)
 
     def __repr__(self) -> str:
         return f"<Region {self.first:04X}-{self.last:04X}{'' if self.active else ', removed'}>"
