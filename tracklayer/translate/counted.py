@@ -49,8 +49,12 @@ CELLS = 1 << 19
 
 
 class CountedGuest(Guest):
-    """What a guest must say besides, to be counted. All but `stack_kinds` and `lengths` are typed functions."""
+    """What a guest must say besides, to be counted: some tables, and typed functions."""
 
+    prefixes: tuple[int, ...]
+    """Opcodes that go on to the handler of a longer opcode."""
+    further: tuple[int, ...]
+    """Of the longer opcodes' handlers those that touch memory, which translated code may leave to."""
     stack_kinds: bytes
     """For each opcode NOTHING, CALLS, RETURNS or JUMPS (tally.py)."""
     lengths: bytes
@@ -122,20 +126,26 @@ class Counts:
         self._drained: list[NDArray[Any]] = []
 
     def make_room(self) -> None:
-        """Between two runs: put what was counted aside where the table fills. Calls stay, with their nodes."""
-        tally = self.tally
-        if tally.used * 4 < tally.capacity:
-            return
-        cells = self._taken()
-        kinds = cells["key"] - np.uint64(1) >> np.uint64(32) & np.uint64(0xFF)
-        calls = np.isin(kinds, (SITE, CALL, INTERRUPT))
-        self._drained.append(cells[~calls])
-        again = self._unpacked(cells[calls])
+        """Between two runs: put what was counted aside where the table fills."""
+        if self.tally.used * 4 >= self.tally.capacity:
+            cells = self._taken()
+            self._drained.append(cells[~_of_tree(cells)])
+            self._begin_anew(True)
+
+    def forget(self) -> None:
+        """Between two runs: nothing was counted yet, but where in the tree of calls the guest is."""
+        self._drained.clear()
+        self._begin_anew(False)
+
+    def _begin_anew(self, counted: bool) -> None:
+        """Empty the table, but for the tree of calls, whose nodes are in use. counted: whether its counts stay."""
+        tally, cells = self.tally, self._taken()
+        tree = self._unpacked(cells[_of_tree(cells)])
         self._memory.clear()
         tally.used = 0
-        for one in again:
+        for one in tree:
             cell = tally.cells[cell_for(tally, one.node, one.kind, one.place)]
-            cell.count, cell.node = one.times, one.child
+            cell.count, cell.node = one.times if counted else 0, one.child
 
     def close(self, now: int) -> None:
         """The run is over at this time: what has passed since the last boundary was waiting, or a stall."""
@@ -167,6 +177,12 @@ class Counts:
             cells["time"], cells["count"], cells["node"], cells["opcode"], cells["arrived"] != 0,
         )  # fmt: skip
         return list(map(Counted, *(column.tolist() for column in columns)))
+
+
+def _of_tree(cells: NDArray[Any]) -> NDArray[Any]:
+    """Which cells are of the tree of calls."""
+    kinds = cells["key"] - np.uint64(1) >> np.uint64(32) & np.uint64(0xFF)
+    return np.isin(kinds, (SITE, CALL, INTERRUPT))
 
 
 def tally_image(guest: type[CountedGuest], progress: Progress | None) -> PlacedImage:
@@ -230,6 +246,17 @@ class CountingTranslator(TranslatedEngine):
         before = {name: self.tally[f"exit.{name}"] for name in EXITS}
         symbols = {name: at - self.code.block.address for name, at in before.items()}
         self.code = PlacedImage(self.code.block, {**self.code.symbols, **symbols})
+        counting = {index: self.tally[f"exit.op.{index}"] for index in (*range(guest.opcodes), *guest.further)}
+        handlers = [counting.get(index, code) for index, code in enumerate(self.table)]
+        self.entries = (ctypes.c_uint64 * guest.handlers)(*handlers)
+        ends = self.real["straight_end"]
+        for index, code in enumerate(self.straight):
+            self.straight[index] = before["straight_end"] if code == ends else counting[index]
+
+    def attach(self, console: Any, on_hook: Any = None) -> None:
+        super().attach(console, on_hook)
+        engine = self.guest.engine(console)
+        engine.interpret = ctypes.cast(self.entries, type(engine.interpret))
 
     def _wire(self, console: Any) -> None:
         super()._wire(console)
@@ -237,6 +264,8 @@ class CountingTranslator(TranslatedEngine):
         state, shared, own = console.translation
         ctypes.memmove(address(counts.translator), address(state), ctypes.sizeof(state))
         console.translation = (counts.translator.translator, shared, own)
+        table: Any = counts.tally.handlers
+        counts.tally.handlers = ctypes.cast(self.table, type(table))
         for name in EXITS:
             setattr(counts.tally, name.rpartition(".")[2], code_pointer(self.real[name]))
         self.guest.engine(console).translator = pointer_at(address(counts.translator), u8)

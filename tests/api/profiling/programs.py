@@ -132,11 +132,30 @@ wait:
  jr wait
 """
 
+STORING = """
+ org $150
+main:
+ ldh [$ff47],a
+ inc b
+ jr main
+"""
+
+PREFIXED = """
+ org $150
+main:
+ ld hl,$ff47
+loop:
+ set 0,[hl]
+ swap b
+ jr loop
+"""
+
 POLLING = """
  org $150
 main:
  ldh a,[$ff44]
- inc b
+ cp a,90
+ jr nz,main
  jr main
 """
 
@@ -154,4 +173,16 @@ main:
  dec b
  jr nz,.copy
  jr main
+"""
+
+CALLED_ONCE = """
+ org $150
+main:
+ call forever
+forever:
+ call leaf
+ jr forever
+leaf:
+ nop
+ ret
 """

@@ -9,12 +9,15 @@ import pytest
 
 from tests.api.images import cartridge
 from tests.api.profiling.programs import (
+    CALLED_ONCE,
     CALLING,
     COPYING,
     INTERRUPTED,
     NESTED,
     POLLING,
+    PREFIXED,
     STACK_GAMES,
+    STORING,
     TURNS,
     assembled,
     turns,
@@ -124,6 +127,17 @@ def test_a_profile_that_begins_within_a_loop_has_the_same_blocks() -> None:
     assert all(one == blocks[0] for one in blocks)
 
 
+def test_who_called_whom_in_the_warm_up_is_known() -> None:
+    image_, symbols = assembled(CALLED_ONCE)
+    for warm_up in (0, 3):
+        found = profile(image_, 4, warm_up=warm_up, symbols=symbols, host=False)
+        stacks = {stack.frames for stack in found.stacks if stack.frames != ("(start)",)}
+        assert stacks - {("main",)} == {("main", "forever"), ("main", "forever", "leaf")}
+        assert function(found, "forever").calls == (0 if warm_up else 1)
+        assert found.running == found.cycles
+        assert function(found, "leaf").own_cycles == pytest.approx(20 * function(found, "leaf").calls, abs=20)
+
+
 def test_code_that_was_written_over_says_so() -> None:
     # Copies INC A; RET to C000, calls it, and writes DEC A over it, which is never run.
     image, _ = assembled(
@@ -168,16 +182,33 @@ def test_runs_that_differ_are_told_of() -> None:
 
 
 def test_exits_are_counted_by_reason() -> None:
-    found = profiled(POLLING, 20)
+    found = profiled(STORING, 20)
     assert found.exits is not None
     slow = next(one for one in found.exits.reasons if "plain memory" in one.reason)
     place = slow.places[0]
-    assert (place.place.address, place.place.symbol, place.text) == (0x150, "main", "LDH A,[$FF44]")
-    read = next(one for block in found.blocks for one in block.instructions if one.place.address == 0x150)
-    assert 0.9 * read.executions < place.count <= read.executions
+    assert (place.place.address, place.place.symbol, place.text) == (0x150, "main", "LDH [$FF47],A")
+    store = next(one for block in found.blocks for one in block.instructions if one.place.address == 0x150)
+    assert 0.9 * store.executions < place.count <= store.executions
     assert found.exits.instructions == found.instructions
     assert place.count <= found.exits.interpreted < 0.5 * found.instructions
     assert slow.per_frame == slow.count / 20
+
+
+def test_instructions_behind_a_prefix_are_counted_once() -> None:
+    found = profiled(PREFIXED, 20)
+    assert found.exits is not None
+    slow = next(one for one in found.exits.reasons if "plain memory" in one.reason)
+    assert [(one.place.symbol, one.text) for one in slow.places] == [("loop", "SET 0,[HL]")]
+    set_, swap = (one for block in found.blocks for one in block.instructions if one.data.startswith("cb"))
+    assert 0.9 * set_.executions < slow.count <= set_.executions
+    assert slow.count <= found.exits.interpreted < slow.count + 0.1 * swap.executions
+
+
+def test_loops_that_wait_are_told_of() -> None:
+    found = profiled(POLLING, 20)
+    assert found.exits is not None
+    wait = next(one for one in found.exits.reasons if "waiting" in one.reason)
+    assert wait.places[0].place.symbol == "main"
 
 
 @pytest.mark.parametrize("make", [image, loop_image])

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from tracklayer.translate.counted import Counted
-from tracklayer.translate.tally import AGAIN, BARRED, BOUNDARY, LOOKUP, MAKE, SHORT, SINGLE
+from tracklayer.translate.tally import BARRED, BOUNDARY, INTERPRETED, LOOKUP, MAKE, NEAR, SLOW, WAIT
 
 from ..disassembly import disassemble
 from .guest import REASONS
@@ -22,11 +22,12 @@ TOP = 5
 """Places that are told of for each reason."""
 
 WORDS = {
-    AGAIN: "an access to more than plain memory: registers, mapper, closed memory, watched code",
-    SHORT: "an event may be due within the block",
+    SLOW: "an access to more than plain memory: registers, mapper, closed memory, watched code",
     BARRED: "code that stays with the interpreter: closed, hooked, or written over again and again",
+    NEAR: "an event may be due within the block",
     LOOKUP: "a computed jump, or one to another bank, not found among the last ones",
     MAKE: "a block to be laid",
+    WAIT: "the end of a loop that may be waiting, whose passes can be skipped",
 }
 
 
@@ -38,9 +39,9 @@ def exits_of(
     by_place: dict[int, Counter[int]] = {kind: Counter() for kind in WORDS}
     boundaries: Counter[int] = Counter()
     for cell in cells:
-        if cell.kind in (SINGLE, AGAIN):
+        if cell.kind == INTERPRETED:
             interpreted += cell.times
-        if cell.kind == BOUNDARY:
+        elif cell.kind == BOUNDARY:
             boundaries[cell.place] += cell.times
         elif cell.kind in by_place:
             by_place[cell.kind][cell.place] += cell.times

@@ -20,6 +20,8 @@ from ..guests import GameBoyGuest
 
 FETCH, DISPATCH = 4, 20
 """T-cycles of an opcode's fetch, and of an interrupt's dispatch."""
+AT_HL = 6
+"""The operand [HL] in the low three bits of an opcode behind CB."""
 
 #   why an engine looks up between two instructions: in this order, the first that holds counts
 ASKED, REWRITTEN, WAITING, TIMER, SERIAL, FRAME, STAT, DMA, HDMA, END = range(10)
@@ -52,6 +54,8 @@ def _kind(opcode: int) -> int:
 class GameBoyCounted(GameBoyGuest, CountedGuest):
     """A Game Boy that is counted. Time is in T-cycles at normal speed."""
 
+    prefixes = (PREFIX,)
+    further = tuple(256 + opcode for opcode in range(256) if opcode & 7 == AT_HL)
     stack_kinds = bytes(map(_kind, range(256)))
     lengths = bytes(2 if opcode == PREFIX else FORMS[opcode].row.length for opcode in range(256))
 

@@ -19,8 +19,9 @@ from tracklayer.translate.places import BLOCK, ELSEWHERE, ENGINE, HANDLER, REGIO
 T2, T1, T0 = "T2: regions", "T1: blocks", "T0: interpreter"
 BETWEEN = "between tiers"
 LAYING = "laying code"
-EVENTS = "events, interrupts, HALT"
+EVENTS = "events, interrupts, waiting"
 DRAWING = "PPU: drawing"
+PICTURES = "pictures, handed out"
 PPU = "PPU: timing, registers"
 SOUND = "sound, made to be heard"
 APU = "APU: channels, registers"
@@ -35,13 +36,17 @@ OURS = "other generated code"
 PYTHON = "Python"
 LIBRARIES = "libraries"
 
-PARTS = (T2, T1, T0, BETWEEN, LAYING, EVENTS, DRAWING, PPU, SOUND, APU, DMA, TIMER, SERIAL, MAPPER, BUS, HOOKS, GLUE,
-         OURS, PYTHON, LIBRARIES)  # fmt: skip
+PARTS = (T2, T1, T0, BETWEEN, LAYING, EVENTS, DRAWING, PICTURES, PPU, SOUND, APU, DMA, TIMER, SERIAL, MAPPER, BUS,
+         HOOKS, GLUE, OURS, PYTHON, LIBRARIES)  # fmt: skip
 """All parts of the host's time."""
 
 #   how symbols begin; the first that fits counts
 SYMBOLS = (
     ("f.translate.layer.", LAYING),
+    ("f.translate.waits.waits", LAYING),
+    ("f.translate.waits.", EVENTS),
+    ("f.machine.gb.waiting.", EVENTS),
+    ("wait", EVENTS),
     ("make", LAYING),
     ("f.machine.gb.console.GB.boundary", EVENTS),
     ("f.machine.common.clock.", EVENTS),
@@ -68,8 +73,13 @@ SYMBOLS = (
     ("single", BETWEEN),
     ("redispatch", BETWEEN),
     ("lookup", BETWEEN),
+    ("hop", BETWEEN),
+    ("near", BETWEEN),
+    ("rough", BETWEEN),
+    ("straight_end", BETWEEN),
     ("short", BETWEEN),
     ("again", BETWEEN),
+    ("paint", PICTURES),
     ("ask", HOOKS),
     ("tell", HOOKS),
     ("call_python", HOOKS),

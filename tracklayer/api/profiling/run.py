@@ -111,9 +111,10 @@ def profile(
         raise LinkError("a linked console cannot be profiled: its frames cannot run again without the other's")
     ordered = tuple(sorted((int(frame), str(button), bool(down)) for frame, button, down in presses))
     before = tuple((frame + warm_up, button, down) for frame, button, down in ordered if frame < 0)
-    Way(warm_up, before, False, False).play(gb)
     way = Way(frames, tuple(one for one in ordered if one[0] >= 0), render, sound)
-    return _Run(gb, way, progress).result(top, host, host_code, seconds)
+    run = _Run(gb, way, progress)
+    run.warm_up(Way(warm_up, before, False, False))
+    return run.result(top, host, host_code, seconds)
 
 
 class _Run:
@@ -123,18 +124,28 @@ class _Run:
         self.gb = gb
         self.way = way
         self.progress = progress
-        self.start = gb.snapshot()
-        self.since = gb.cycles, gb.instructions
         self.ends: set[bytes] = set()
         self.counted = self._counting(CountingInterpreter(GameBoyCounted, progress))
         exits = engine_for(gb.engine, progress)
         self.exiting = None if exits is None else self._counting(exits)
 
     def _counting(self, engine: Any) -> GameBoy:
-        """A console that counts, in the state from which all runs begin."""
+        """A console that counts."""
         other = self.gb.clone()
         other._engine = engine
         return other
+
+    def warm_up(self, way: Way) -> None:
+        """Run some frames first, on all consoles: those that count keep in mind who called whom, and nothing else."""
+        way.play(self.gb)
+        self.start = self.gb.snapshot()
+        self.since = self.gb.cycles, self.gb.instructions
+        for one in (self.counted, self.exiting):
+            if one is not None and way.frames:
+                self._count("", one, way)
+                one._gb.counts.forget()
+                one.restore(self.start)
+        self.ends.clear()
 
     def result(self, top: int, host: bool, host_code: bool, seconds: float) -> Profile:
         """Do all runs, and put together what they say."""
@@ -214,7 +225,7 @@ class _Run:
         self._note_end(gb)
 
     def _tell(self, what: str, done: int, of: int) -> None:
-        if self.progress is not None:
+        if self.progress is not None and what:
             self.progress(what, done, of)
 
 
