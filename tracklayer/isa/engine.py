@@ -7,9 +7,10 @@ Not for: making the code (compiler/, translate/), or the guest's registers.
 
 from __future__ import annotations
 
-from tracklayer.lang import Array, Object, Ptr, array, struct, typed, u8, u64
+from tracklayer.lang import Array, Object, Ptr, array, struct, typed, u8, u16, u64
 
-JUMPS = 512
+PLACE_BITS = 9
+JUMPS = 1 << PLACE_BITS
 OTHER_MAPS = 1 << 47
 """A bit of the generation that a machine flips where it closes and opens its memory as a whole: what jumps led to while
 it was as it is now holds again."""
@@ -24,6 +25,12 @@ class Jump:
 
     tag: u64
     code: Ptr[u8]
+
+
+@typed
+def place_of(address: u16) -> u16:
+    """The entry of `EngineHost.jumps` for an address: its high bits over its low ones."""
+    return (address ^ address >> PLACE_BITS) & (JUMPS - 1)
 
 
 @struct
@@ -55,7 +62,7 @@ class EngineHost:
     generation: u64
     """It is another one whenever code may stand at other addresses than before."""
     jumps: Array[Jump] = array(JUMPS)
-    """By the low bits of the address: where computed jumps led."""
+    """Where computed jumps led, by `place_of` their address."""
     tend: u8
     """1 where the engine wants to see to the console when its run ends."""
     on_hook: Object

@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..compiler.program import Program
-from ..isa.engine import JUMPS
+from ..isa.engine import place_of
 from ..lang import (
     Ptr,
     acquire,
@@ -121,7 +121,7 @@ def enter(context: Any, guest: Any, cache: Ptr[Cache], offset: u64, pc: u16) -> 
     if number:
         code = pointer_at(cache[0].slots[number], u8)
         if cache[0].slots[number] != make:
-            place = engine.jumps[pc & (JUMPS - 1)]
+            place = engine.jumps[place_of(pc)]
             place.tag = u64(engine.generation << 16 | pc)
             place.code = code
         go(code)

@@ -27,7 +27,7 @@ from ..compiler.program import Program
 from ..compiler.state import State
 from ..compiler.statements import Walker
 from ..compiler.values import Int, Known, Value, known_int, same
-from ..isa.engine import JUMPS
+from ..isa.engine import place_of
 from ..lang import go, typed, u64
 from .guest import Guest
 from .interpreter import convention_of
@@ -82,7 +82,7 @@ def jump(context: Any, guest: Any) -> None:
     """To a computed address: where it led before, if nothing has changed since."""
     engine = guest.engine(context)
     pc = guest.pc_of(context)
-    place = engine.jumps[pc & (JUMPS - 1)]
+    place = engine.jumps[place_of(pc)]
     if place.tag == u64(engine.generation << 16 | pc):
         go(place.code)
     else:

@@ -261,8 +261,14 @@ def open_vram(gb: Machine, is_open: u1) -> None:
     gb.host.vram_open = is_open
     if is_open:
         show(gb, VRAM, 32, True)
-    else:
-        remap_pages(gb, VRAM, 32)
+        return
+    for page in range(VRAM, CART_RAM):
+        gb.host.open_maps[page] = null(u8)
+        gb.host.open_maps[0x100 + page] = null(u8)
+        gb.host.open_maps[0x200 + page] = null(u8)
+        gb.host.read_map[page] = null(u8)
+        gb.host.write_map[page] = null(u8)
+        gb.host.fetch_map[page] = null(u8)
 
 
 @typed(outline=True)
