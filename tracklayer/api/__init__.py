@@ -1,6 +1,6 @@
 """Where the rooms meet: the console as a Python object.
 
-gameboy.py      GameBoy: running, looking, touching, states
+gameboy.py      GameBoy: running; views.py: looking, touching, buttons; kept.py: states, battery saves
 batch.py        Batch: many consoles in one call; seats.py: what its threads do; crew.py: the threads
 link.py         two consoles on a cable
 peer.py         a console in another process at the end of the cable; wire.py: the socket

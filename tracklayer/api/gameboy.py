@@ -1,7 +1,8 @@
 """A Game Boy as a Python object.
 
-For:       the console: making it, running it, looking into it, pressing its buttons, hooks, regions, states.
-Not for:   what the machine does (machine/gb), what executes it (engines.py).
+For:       the console: making it, and running it.
+Not for:   looking into it and its buttons (views.py), states and battery saves (kept.py), hooks and regions (hooks.py),
+           what is plugged in (plugs.py); what the machine does (machine/gb), what executes it (engines.py).
 Invariant: all of the guest's state is whole in memory whenever Python code of a user runs: between calls, and in hooks.
 """
 
@@ -9,44 +10,40 @@ from __future__ import annotations
 
 import operator
 import os
-import weakref
 from collections.abc import Callable
 from threading import get_ident
-from typing import IO, TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from tracklayer.lang import size_of, take_error
+from tracklayer.lang import take_error
 from tracklayer.machine.common.clock import NEVER, STOP_BREAKPOINT, STOP_FRAME, STOP_LIMIT
-from tracklayer.machine.gb import build, joypad
+from tracklayer.machine.gb import build
 from tracklayer.machine.gb.boot import START
 from tracklayer.machine.gb.cartridge import Cartridge
-from tracklayer.machine.gb.console import GB
 from tracklayer.machine.gb.model import MODELS, automatic, fitted
 
-from . import pictures, state
-from .battery import Battery, beside, decode, encode
+from .battery import Battery
 from .crew import Crowd
-from .disassembly import LONGEST, disassemble
 from .engines import STOP_ROOM, Engine, Progress, make_engine
-from .errors import BusyError, LinkError, ModelError, StateError
-from .files import get, put
+from .errors import BusyError, LinkError, ModelError
 from .hooks import FRAME, INTERRUPT, READ, WRITE, Hooked, calling
+from .kept import Kept
 from .memory import Memory
 from .plugs import Plugs
 from .registers import FrozenRegisters, Registers
-from .rewind import Snapshot
 from .roms import DEMO, demo_symbols, is_demo, load_cartridge, read_boot_rom, read_rom
 from .sound import Sound
 from .symbols import Symbols
 from .symbols import beside as symbols_beside
+from .views import BUTTONS as BUTTONS
+from .views import CYCLES_PER_FRAME as CYCLES_PER_FRAME
+from .views import CYCLES_PER_SECOND as CYCLES_PER_SECOND
+from .views import Views
 
 if TYPE_CHECKING:
     import numpy
     from numpy.typing import NDArray
 
     from .link import Cable
-
-CYCLES_PER_FRAME = 70_224
-CYCLES_PER_SECOND = 4_194_304
 
 LOOKED_AT = 2
 """Frames at the end of a long tick that are drawn: the last picture was begun, and finished, in these."""
@@ -57,17 +54,6 @@ SLICE = 8 * CYCLES_PER_FRAME
 SENT, FAILED, STOPPED = 1 << 7, 1 << 6, (1 << 6) - 1
 SOMETHING = SENT | FAILED | STOPPED & ~STOP_LIMIT
 """The low bits of an engine's outcome. What is more than the end of a slice is looked at closely."""
-
-BUTTONS = {
-    "right": joypad.RIGHT,
-    "left": joypad.LEFT,
-    "up": joypad.UP,
-    "down": joypad.DOWN,
-    "a": joypad.A,
-    "b": joypad.B,
-    "select": joypad.SELECT,
-    "start": joypad.START,
-}
 
 
 class _Ticked:
@@ -87,7 +73,7 @@ class _Ticked:
     """What hooks left behind that the run may still use."""
 
 
-class GameBoy(_Ticked, Hooked, Plugs):
+class GameBoy(_Ticked, Views, Kept, Hooked, Plugs):
     """One console with a cartridge in it, about to execute the cartridge's first instruction at 0100.
 
     rom:           the image's bytes, a path, `file.zip::member`, or "demo".
@@ -442,280 +428,6 @@ class GameBoy(_Ticked, Hooked, Plugs):
             raise BusyError("this console is running in a step of its batch")
         return self._gb
 
-    # ------------------------------------------------------------------ what it is, and how far it came
-
-    @property
-    def engine(self) -> str:
-        """The name of what executes the guest."""
-        return self._engine.name
-
-    @property
-    def model(self) -> str:
-        """The console's model."""
-        return self._model
-
-    @property
-    def title(self) -> str:
-        """The cartridge's title, from its header."""
-        return self._cartridge.title
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What is odd about the cartridge's image, in words."""
-        return self._cartridge.warnings
-
-    @property
-    def cycles(self) -> int:
-        """T-cycles at normal speed, 4,194,304 a second, since the cartridge's first instruction."""
-        return int(self._gb.dots()) - START
-
-    @property
-    def frames(self) -> int:
-        """Whole frames of 70,224 T-cycles since the cartridge's first instruction."""
-        return self.cycles // CYCLES_PER_FRAME
-
-    @property
-    def instructions(self) -> int:
-        """Instructions executed since the cartridge's first one."""
-        return int(self._gb.clock.instructions)
-
-    # ------------------------------------------------------------------ looking and touching
-
-    @property
-    def memory(self) -> Memory:
-        """The guest's address space: `gb.memory[0xC000]`, `gb.memory[0xC000:0xC010]`, and assignments to these."""
-        self._here()
-        return self._memory
-
-    @property
-    def registers(self) -> Registers:
-        """The processor's registers: `gb.registers.a`, `.hl`, `.pc`, `.flag_z`, and assignments to these."""
-        self._here()
-        return self._frozen if self._in_access else self._registers
-
-    @property
-    def cartridge_ram(self) -> bytes:
-        """A copy of all of the cartridge's RAM; assign as many bytes to fill it, from a saved game for instance."""
-        return bytes(build.cart_ram(self._here()).raw)
-
-    @cartridge_ram.setter
-    def cartridge_ram(self, data: bytes) -> None:
-        ram = build.cart_ram(self._here())
-        if len(data) != len(ram):
-            raise ValueError(f"this cartridge has {len(ram):,} bytes of RAM; {len(data):,} were given")
-        ram.raw = bytes(data)
-
-    @property
-    def serial(self) -> bytes:
-        """Everything that the guest sent on the serial port so far."""
-        if self._runner == get_ident():
-            self._sent += build.take_sent(self._gb)
-        return bytes(self._sent)
-
-    @property
-    def shades(self) -> NDArray[numpy.uint8]:
-        """The last whole picture: uint8, shape (144, 160), shades 0 (lightest) to 3; a copy, safe to keep.
-
-        On a Game Boy Color these are its colours by their lightness.
-        """
-        import numpy
-
-        if self._gb.color.hardware:
-            return pictures.to_shades(self.screen)
-        flat = numpy.frombuffer(self.picture_bytes(), numpy.uint8)
-        return flat.reshape(pictures.HEIGHT, pictures.WIDTH)
-
-    @property
-    def screen(self) -> NDArray[numpy.uint8]:
-        """The last whole picture: uint8, shape (144, 160, 3), RGB, row 0 on top; a copy, safe to keep."""
-        if self._super:
-            return self._coloured() if self._held is None else self._held.copy()
-        if self._paint is not None:
-            self._here()
-            return pictures.painted(self._paint)
-        if self._gb.color.hardware:
-            return pictures.colours_to_rgb(self.picture_bytes())
-        return pictures.to_rgb(self.shades)
-
-    @property
-    def border(self) -> NDArray[numpy.uint8]:
-        """Super Game Boy: the screen with the border around it: uint8, shape (224, 256, 3), RGB. Errors: ModelError."""
-        if not self._super:
-            raise ModelError(f"only a Super Game Boy has a border, and this is model {self._model}")
-        from . import sgb
-
-        return sgb.border(self._gb, self.screen)
-
-    def picture_hash(self) -> str:
-        """The SHA-256 of `picture_bytes()`, in hexadecimal."""
-        import hashlib
-
-        return hashlib.sha256(self.picture_bytes()).hexdigest()
-
-    def save_screenshot(self, path: str | os.PathLike[str]) -> None:
-        """Write the last whole picture as a PNG file. Errors: OSError."""
-        pictures.save_png(self.screen, path)
-
-    def picture_bytes(self) -> bytearray:
-        """The last whole picture row by row; a copy. 144 * 160 bytes, shades 0 to 3.
-
-        On a Game Boy Color twice as many: colours of 16 bits, little-endian, BGR555 with red in the low bits.
-        """
-        gb = self._here()
-        return bytearray(build.colour_picture(gb) if gb.color.hardware else build.picture(gb))
-
-    @property
-    def sound(self) -> NDArray[numpy.int16]:
-        """What the last `tick` or `run` with `sound=True` sounds like: int16, shape (n, 2), left and right."""
-        return self._sound.mixed()
-
-    @property
-    def sound_channels(self) -> NDArray[numpy.int16]:
-        """The same by channel: int16, shape (4, n, 2); with `separate_channels` off, shape (1, n, 2), all of it."""
-        return self._sound.channels()
-
-    @property
-    def sound_rate(self) -> int:
-        """Samples of sound a second, 4,000 to 384,000; 48,000 if nothing else was asked for. Errors: ValueError."""
-        return self._sound.rate
-
-    @sound_rate.setter
-    def sound_rate(self, rate: int) -> None:
-        self._here()
-        self._sound.rate = rate
-
-    @property
-    def separate_channels(self) -> bool:
-        """Whether sound is made for each channel by itself, which takes longer. `sound` is their sum then."""
-        return self._sound.separate
-
-    @separate_channels.setter
-    def separate_channels(self, separate: bool) -> None:
-        self._here()
-        self._sound.separate = separate
-
-    # ------------------------------------------------------------------ buttons
-
-    def button(self, name: str, down: bool = True, player: int = 0) -> None:
-        """Hold a button, or let it go: right, left, up, down, a, b, select, start. Errors: ValueError.
-
-        player: 1 to 3 for the others at a Super Game Boy.
-        """
-        bit = BUTTONS.get(name.lower())
-        if bit is None:
-            raise ValueError(f"there is no button {name!r}; there are {', '.join(BUTTONS)}")
-        gb = self._here()
-        if player:
-            if not self._super or not 0 < player < 4:
-                raise ValueError(f"there is no player {player} at model {self._model}")
-            pads = gb.sgb.pads
-            pads[player] = pads[player] | bit if down else pads[player] & ~bit
-            return
-        held = gb.joypad.pressed
-        self._press(held | bit if down else held & ~bit)
-
-    def press(self, *names: str) -> None:
-        """Hold some buttons."""
-        for name in names:
-            self.button(name, True)
-
-    def release(self, *names: str) -> None:
-        """Let some buttons go; without names, all."""
-        for name in names or BUTTONS:
-            self.button(name, False)
-
-    # ------------------------------------------------------------------ states
-
-    def state_bytes(self) -> bytes:
-        """All of the guest's state. The same program at the same time gives the same bytes on every engine."""
-        return build.save(self._here())
-
-    def load_state_bytes(self, data: bytes) -> None:
-        """Bring back a state of a console with this cartridge. Hooks and regions stay, and `serial` as it is.
-
-        Errors: StateError where the bytes are no such state, BusyError in a hook.
-        """
-        self._enter()
-        try:
-            self._put(bytes(data))
-        except ValueError as error:
-            raise StateError(str(error)) from None
-        finally:
-            self._leave()
-
-    def _put(self, state: bytes) -> None:
-        """Bring back a state. Errors: ValueError where its length is not right."""
-        code = self._engine.code_bytes(self._gb) if self._attached else None
-        build.restore(self._gb, state)
-        if self._attached:
-            self._engine.restored(self._gb, code)
-        self._sound.listen(False)
-        self._gb.host.passed_time = NEVER
-        if self._battery is not None:
-            self._battery.forget_time()
-        if self._link is not None:
-            self._link.moved(self)
-
-    def save_state(self, file: str | os.PathLike[str] | IO[bytes] | None = None, *, bess: bool = False) -> bytes:
-        """All of the guest's state, in a form that later versions read too.
-
-        file: where to write it as well: a path (the file is replaced in one go) or an open binary file.
-        bess: also in the form that other emulators read (BESS), as nearly as that holds it; some 50 KB more.
-        The same program at the same time gives the same bytes on every engine.
-        Errors: OSError.
-        """
-        from .saving import save_state
-
-        data = save_state(self._here(), self._model)
-        if bess:
-            from .bess import append
-
-            data = append(data, self._here(), self._model)
-        put(file, data)
-        return data
-
-    def load_state(self, source: bytes | bytearray | memoryview | str | os.PathLike[str] | IO[bytes]) -> None:
-        """Bring back a state: the bytes that `save_state` gave, a path, an open binary file.
-
-        Those of other emulators are read where they hold BESS; what that leaves out is as in a new console.
-        Hooks, regions, `serial`, and what is plugged in stay as they are.
-        Errors: StateError where it is damaged or of another cartridge or model: the console is as it was then;
-                OSError; BusyError in a hook.
-        """
-        from . import saving
-
-        data = get(source)
-        self._enter()
-        try:
-            loaded = saving.load_state(self._gb, self._model, data)
-            self._put(loaded.state)
-            if loaded.pictures is not None:
-                build.set_pictures(self._gb, loaded.pictures)
-        finally:
-            self._leave()
-
-    def snapshot(self) -> Snapshot:
-        """All of the console at this moment, pictures too, for `restore` in this process. Takes microseconds."""
-        gb = self._here()
-        return Snapshot(build.save(gb), build.pictures(gb), self._cartridge, self._model, self.cycles)
-
-    def restore(self, snapshot: Snapshot) -> None:
-        """Bring the console to where a snapshot was taken, from it or from another one with the same cartridge.
-
-        Errors: StateError where the snapshot is of another cartridge or model, BusyError in a hook.
-        """
-        self._check_snapshot(snapshot)
-        self._enter()
-        try:
-            self._put(snapshot.state)
-            build.set_pictures(self._gb, snapshot.pictures)
-        finally:
-            self._leave()
-
-    def _check_snapshot(self, snapshot: Snapshot) -> None:
-        if snapshot.cartridge is not self._cartridge or snapshot.model != self._model:
-            raise StateError("the snapshot is of a console with another cartridge, or of another model")
-
     def clone(self) -> GameBoy:
         """Another console with the same cartridge in the same state.
 
@@ -725,77 +437,6 @@ class GameBoy(_Ticked, Hooked, Plugs):
         other._set_up(self._engine, self._asked, build.copy_console(self._here()))
         other._sent += self._sent
         return other
-
-    # ------------------------------------------------------------------ battery saves
-
-    def _use_save_file(self, rom: object, save: str | os.PathLike[str]) -> None:
-        if not self._cartridge.battery:
-            return
-        if save == "auto":
-            if not isinstance(rom, str | os.PathLike):
-                raise ValueError('save="auto" is the file beside the ROM, and the ROM is no file: give a path')
-            save = beside(rom)
-        self._battery = Battery(self._gb, os.path.abspath(save))
-        self._find_way()
-        self._end = weakref.finalize(self, self._battery.flush)
-
-    @property
-    def save_path(self) -> str | None:
-        """The battery save's file; None where none was asked for, or the cartridge keeps nothing."""
-        return None if self._battery is None else self._battery.path
-
-    @property
-    def battery(self) -> bytes:
-        """What the cartridge keeps without power, as save files hold it. Assign the bytes of a save file to load it.
-
-        Errors: SaveError where they cannot be of this cartridge.
-        """
-        return encode(self._here())
-
-    @battery.setter
-    def battery(self, data: bytes) -> None:
-        decode(self._here(), bytes(data))
-
-    def save(self) -> None:
-        """Write the battery save now, if there is a file for it and anything changed. Errors: OSError."""
-        self._here()
-        if self._battery is not None:
-            self._battery.flush()
-
-    def close(self) -> None:
-        """Write the battery save. The console can go on; it does not write any more by itself.
-
-        Errors: OSError.
-        """
-        battery, self._battery = self._battery, None
-        self._find_way()
-        if battery is not None:
-            self._end.detach()
-            battery.flush()
-
-    def __enter__(self) -> GameBoy:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    def differences(self, other: GameBoy) -> list[state.Difference]:
-        """The fields in which the states of two consoles with the same cartridge differ, by name."""
-        size = size_of(GB) - build.HOST_SIZE
-        left, right = self.state_bytes(), other.state_bytes()
-        found = state.differences(GB, left[:size], right[:size], build.HOST_SIZE)
-        for index, (one, two) in enumerate(zip(left[size:], right[size:], strict=True)):
-            if one != two:
-                found.append(state.Difference(f"cartridge RAM[{index:#x}]", build.SIZE + index, one, two))
-        return found
-
-    def describe(self) -> str:
-        """One line: the time, the next instruction, the registers."""
-        pc = self._gb.cpu.pc
-        code = bytes(self.memory[(pc + index) & 0xFFFF] for index in range(LONGEST))
-        line = disassemble(code, pc, 1)[0]
-        waiting = " (halted)" if self._gb.cpu.halted else " (locked)" if self._gb.cpu.locked else ""
-        return f"{self.cycles:>10}  {line.data.hex(' ').upper():<8}  {line.text + waiting:<20}  {self.registers!r}"
 
     def __repr__(self) -> str:
         return f"<GameBoy {self.title!r}, {self.engine} engine, cycle {self.cycles:,}>"
