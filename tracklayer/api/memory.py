@@ -131,6 +131,7 @@ class Memory:
             else:
                 ppu.catch_up(gb)  # lines that are due show what stood there until now
                 page[address & 0xFF] = value
+                gb.host.drawn.unsure = 1
             memory.check_watch(gb, address)
 
 

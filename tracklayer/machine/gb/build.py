@@ -135,6 +135,7 @@ def set_pictures(gb: Any, data: bytes) -> None:
     if len(data) != size + 1 or data[size] > 3:
         raise ValueError(f"pictures have {size + 1} bytes, these are {len(data)}")
     ctypes.memmove(ctypes.addressof(picture), data, size)
+    ctypes.memset(ctypes.addressof(gb.host.drawn.registers), 0, ctypes.sizeof(gb.host.drawn.registers))
     gb.host.shown = data[size] & 1
     gb.host.drawing = data[size] >> 1
 

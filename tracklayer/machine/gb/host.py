@@ -45,6 +45,27 @@ class Picture:
     words: Array[u64] = array(2 * PICTURE_WORDS)
 
 
+TILE_WORDS, MAP_WORDS = 0x1800 // 8, 0x800 // 8
+"""A DMG's VRAM, in words of 8 bytes: tile data, then both maps."""
+
+
+@struct
+class Drawn:
+    """What the lines of both pictures were drawn with (ppu/unchanged.py)."""
+
+    unsure: u8
+    """1: VRAM may be another than `seen`."""
+    changes: u64
+    """How often it was."""
+    rows: Array[u64] = array(64)
+    """By row of the two maps: `changes` when what it shows was last found to be another."""
+    registers: Array[u64] = array(2 * 144)
+    """By picture and line: the registers, and which row; 0: nothing is known."""
+    when: Array[u64] = array(2 * 144)
+    """`changes` then."""
+    seen: Array[u64] = array(TILE_WORDS + MAP_WORDS)
+
+
 COLOUR_WORDS = 160 // 4 * 144
 """On a Game Boy Color, as words of 4 pixels of 16 bits."""
 
@@ -179,6 +200,7 @@ class GbHost:
     shown: u1
     """Which half of `picture` holds the last complete frame."""
     picture: Picture
+    drawn: Drawn
     """On a Game Boy Color what stands here means nothing."""
     colours: ColourPicture
     listener: Listener

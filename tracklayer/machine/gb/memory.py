@@ -108,6 +108,7 @@ def write_slow(gb: Machine, address: u16, value: u8) -> None:
                 return
             if gb.ppu.vram_free:
                 vram_touched(gb)
+            gb.host.drawn.unsure = 1
         memory = gb.host.memory_map[page]
         if not memory or gb.host.page_flags[page] & SLOW_WRITE:
             mappers.write_ram(gb, address, value)

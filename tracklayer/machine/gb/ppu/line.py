@@ -16,6 +16,7 @@ from typing import Any
 from tracklayer.lang import typed, u8, u16, u64
 
 from ..host import COLOUR_WORDS, PICTURE_WORDS
+from . import unchanged
 from .state import (
     BG_ENABLE,
     BG_MAP,
@@ -44,6 +45,8 @@ OBJ_PALETTE, OBJ_BEHIND = 4, 8
 @typed(outline=True)
 def draw(gb: Machine) -> None:
     """Draw the current line into the picture that is not shown."""
+    if unchanged.stands(gb):
+        return
     if gb.ppu.lcdc & BG_ENABLE:
         draw_background(gb, tile_row)
         if begins_on_line(gb):
@@ -200,6 +203,7 @@ def mix(gb: Machine, row: u16) -> None:
 @typed(outline=True)
 def blank(gb: Machine) -> None:
     """The shown picture becomes white: the LCD is off."""
+    unchanged.forget_shown(gb)
     index: u16 = 0
     start = gb.host.shown * PICTURE_WORDS
     while index < PICTURE_WORDS:

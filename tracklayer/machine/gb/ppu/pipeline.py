@@ -16,7 +16,7 @@ from __future__ import annotations
 from tracklayer.lang import typed, u8, u16, u64
 
 from ..host import PICTURE_WORDS
-from . import color, oam, window
+from . import color, oam, unchanged, window
 from .state import (
     BG_ENABLE,
     BG_MAP,
@@ -66,6 +66,7 @@ MIRRORED = tuple(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 @typed
 def begin(gb: Machine) -> None:
     """Stand at the begin of mode 3, with nothing fetched."""
+    unchanged.forget_line(gb)
     pipe = gb.ppu.pipe
     pipe.active = 1
     pipe.done = 0

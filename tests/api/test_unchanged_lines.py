@@ -1,0 +1,108 @@
+"""Lines that are left standing (machine/gb/ppu/unchanged.py): pictures are those of a console that draws all anew."""
+
+from __future__ import annotations
+
+import ctypes
+import random
+from typing import Any
+
+import pytest
+
+from tracklayer import GameBoy
+
+from .images import cartridge
+
+LCDC, SCY, SCX, BGP, WY, WX = 0xFF40, 0xFF42, 0xFF43, 0xFF47, 0xFF4A, 0xFF4B
+FRAME = 70_224
+WRITER = bytes.fromhex("210098 34 23 CBFC CBB4 CBAC CBE4 CBDC 18F2".replace(" ", ""))
+"""Counts in the bytes of both maps, whatever the PPU does: in VBlank, in HBlank, and in vain in between."""
+
+
+def known(gb: GameBoy) -> int:
+    return sum(1 for registers in gb._gb.host.drawn.registers if registers)
+
+
+def forget(gb: GameBoy) -> None:
+    """Nothing is known of any line."""
+    registers = gb._gb.host.drawn.registers
+    ctypes.memset(ctypes.addressof(registers), 0, ctypes.sizeof(registers))
+
+
+def disturb(gb: GameBoy, dice: random.Random) -> None:
+    """Something that may or may not be seen."""
+    kind = dice.randrange(12)
+    if kind < 3:
+        gb.memory[0x8000 + dice.randrange(0x1800)] = dice.randrange(256)
+    elif kind < 6:
+        gb.memory[0x9800 + dice.randrange(0x800)] = dice.randrange(256)
+    elif kind == 6:
+        gb.memory[LCDC] = dice.choice((0x80, 0x80, 0)) | dice.choice((0x11, 0x01, 0x19, 0x31, 0x71, 0x33, 0x10, 0x63))
+    elif kind == 7:
+        gb.memory[dice.choice((SCX, SCY))] = dice.choice((0, 3, 8, 250))
+    elif kind == 8:
+        gb.memory[BGP] = dice.choice((0xE4, 0x1B, 0xE4, 0))
+    elif kind == 9:
+        gb.memory[WX], gb.memory[WY] = dice.choice((7, 80, 166, 3)), dice.choice((0, 40, 143))
+    elif kind == 10:
+        place = 0xFE00 + 4 * dice.randrange(40)
+        gb.memory[place : place + 4] = bytes((dice.randrange(160), dice.randrange(168), dice.randrange(256), 0))
+
+
+@pytest.mark.parametrize("program", [b"\x18\xfe", WRITER], ids=["still", "writer"])
+@pytest.mark.parametrize("seed", range(6))
+def test_pictures_are_those_of_lines_drawn_anew(seed: int, program: bytes) -> None:
+    pytest.importorskip("llvmlite")
+    dice = random.Random(seed)
+    one, other = (GameBoy(cartridge(program), engine="interpreter", model="dmg") for _ in range(2))
+    stood = 0
+    for turn in range(150):
+        snapshot = one.snapshot() if turn % 40 == 11 else None
+        for _ in range(dice.choice((0, 0, 1, 3))):
+            cycles, choice = dice.choice((0, 100, 5000, FRAME)), dice.random()
+            for gb in (one, other):
+                gb.run(cycles=cycles, render=choice > 0.1)
+                forget(other)
+                disturb(gb, random.Random(choice))
+        for _ in range(dice.randrange(4)):
+            stood += known(one)
+            one.tick()
+            forget(other)
+            other.tick()
+            assert (one.screen == other.screen).all(), turn
+        if snapshot is not None:
+            one.restore(snapshot)
+            other.restore(snapshot)
+        if turn == 77:
+            one = one.clone()
+    assert one.differences(other) == []
+    assert stood > 1000
+
+
+def test_a_change_is_known_by_its_row_of_the_map(engine: str) -> None:
+    """Of a still picture nothing is drawn; where a map's tile changes, its row of the map is known to have changed."""
+    gb = GameBoy(cartridge(), engine=engine, model="dmg")
+    gb.tick(4)
+    drawn: Any = gb._gb.host.drawn
+    before = list(drawn.registers), drawn.changes
+    gb.tick(2)
+    assert (list(drawn.registers), drawn.changes) == before
+    assert known(gb) == 2 * 144
+    gb.memory[0x9800 + 32 * 5] = 0x19  # the end of the logo
+    gb.tick(2)
+    assert drawn.changes == before[1] + 1
+    assert [drawn.rows[row] == drawn.changes for row in range(64)] == [row == 5 for row in range(64)]
+
+
+def test_what_was_white_while_the_lcd_was_off_is_drawn_again(engine: str) -> None:
+    gb = GameBoy(cartridge(), engine=engine, model="dmg")
+    gb.tick(4)
+    logo = gb.screen
+    assert (logo != logo[0, 0]).any()
+    gb.memory[LCDC] = 0x11
+    gb.tick(3)
+    assert (gb.screen == gb.screen[0, 0]).all()
+    gb.memory[LCDC] = 0x91
+    gb.tick(3)
+    for _ in range(4):
+        assert (gb.screen == logo).all()
+        gb.tick()
