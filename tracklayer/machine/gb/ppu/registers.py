@@ -14,6 +14,7 @@ from tracklayer.machine.common.clock import NEVER
 from tracklayer.machine.common.registers import Reg
 
 from .. import events, speed
+from ..interrupts import STAT as STAT_INTERRUPT
 from . import line, pipeline, stat, window
 from .state import (
     BG_ENABLE,
@@ -25,6 +26,10 @@ from .state import (
     LCD_ENABLE,
     OBJ_ENABLE,
     OBJ_TALL,
+    SOURCE_HBLANK,
+    SOURCE_LYC,
+    SOURCE_OAM,
+    SOURCE_VBLANK,
     TILE_DATA,
     WINDOW_ENABLE,
     WINDOW_MAP,
@@ -43,6 +48,10 @@ from .timing import (
 
 LCDC_STEPS = ((1, BG_ENABLE | OBJ_ENABLE | TILE_DATA | WINDOW_ENABLE), (2, BG_MAP | WINDOW_MAP), (3, OBJ_TALL))
 """On a Color: how many dots late which bits of LCDC reach the pipeline."""
+FALLS_LATE = (1, 6, 2)
+"""T-cycles until LYC's signal falls, once LYC is written: on a DMG, a Color, and at double speed.
+
+Proof: gambatte m0enable/lycdisable_ff45_*."""
 DOTS_BEFORE_ON = 4
 """When the LCD goes on, the first line is already so many dots old."""
 
@@ -88,7 +97,12 @@ def catch_up_late(gb: Machine) -> None:
 
     Proof: gambatte m0enable/*, m1/*, m2enable/*, lycEnable/*, window/arg/late_wy_*.
     """
-    cycles = late(gb, 2) << gb.speed.double
+    catch_up_ahead(gb, late(gb, 2) << gb.speed.double)
+
+
+@typed
+def catch_up_ahead(gb: Machine, cycles: u8) -> None:
+    """Do what is due in some T-cycles."""
     gb.clock.left -= cycles
     catch_up(gb)
     gb.clock.left += cycles
@@ -173,17 +187,44 @@ def read_stat(gb: Machine) -> u8:
 
 @typed
 def write_stat(gb: Machine, value: u8) -> None:
-    """Select interrupt sources. For one M-cycle a DMG behaves as if all were selected.
+    """Select interrupt sources. On a Color what asks for an interrupt in the same dot must be selected afterwards too.
 
-    Source: Pan Docs, "Spurious STAT interrupts".
+    But LYC asks sooner. Proof: gambatte m1/m1irq_disable_1, m2enable/disable_ly0_1.
     """
+    if gb.color.hardware:
+        catch_up_ahead(gb, 1)
+    requested = gb.interrupts.flags
+    high = gb.ppu.stat_line
     catch_up_late(gb)
-    if gb.ppu.lcdc & LCD_ENABLE != 0 and gb.color.hardware == 0:
-        stat.update_selected(gb, 0x78)
-    gb.ppu.stat = value & 0x78
-    stat.update(gb)
+    if vblank_just_changed(gb) and gb.ppu.stat & value & 0x30 == 0 and not (high or gb.ppu.lyc_signal):
+        gb.interrupts.flags &= requested | ~(1 << STAT_INTERRUPT)
+    ended = SOURCE_VBLANK if gb.ppu.line == 0 and vblank_just_changed(gb) else 0
+    stat.select(gb, value, lingering(gb), ended)
     reschedule(gb)
     gb.clock.attention()
+
+
+@typed
+def vblank_just_changed(gb: Machine) -> bool:
+    """Whether a Color's VBlank began or ended in the dot in which a write takes effect. At double speed none does."""
+    dot = u64(speed.dots(gb) + late(gb, 2) - gb.ppu.line_start)
+    return late(gb, 2) == 2 and dot == COMPARE_DOT and gb.ppu.line % HEIGHT == 0
+
+
+@typed
+def lingering(gb: Machine) -> u8:
+    """Sources that are not active any more, but still are for a write to STAT: mode 0's, and mode 2's pulse.
+
+    Proof: gambatte m0enable/late_enable_*, m2enable/late_enable_*, lycEnable/ff41_disable_2.
+    """
+    dot = u64(speed.dots(gb) + late(gb, 2) - gb.ppu.line_start)
+    if dot >= 4 or gb.ppu.lcdc & LCD_ENABLE == 0:
+        return 0
+    if dot < max(late(gb, 2), 1):
+        return SOURCE_HBLANK if 0 < gb.ppu.line <= HEIGHT else 0
+    if gb.ppu.line == 0 or (gb.ppu.line < HEIGHT and gb.color.hardware != 0):
+        return SOURCE_OAM if dot >= COMPARE_DOT else 0
+    return 0
 
 
 @typed
@@ -232,10 +273,19 @@ def read_lyc(gb: Machine) -> u8:
 
 @typed
 def write_lyc(gb: Machine, value: u8) -> None:
-    """The line that LY is compared with. With the LCD off nothing is compared. Proof: mooneye ppu/stat_lyc_onoff."""
+    """The line that LY is compared with. With the LCD off nothing is compared, nor for interrupts while LY steps.
+
+    Proof: mooneye ppu/stat_lyc_onoff; gambatte lycEnable/ff45_enable_weirdpoint_*, late_ff45_enable_*.
+    """
     catch_up_late(gb)
+    if gb.ppu.lyc_signal != 0 and gb.ppu.stat & SOURCE_LYC != 0 and gb.ppu.signals == 0:
+        # The signal falls a little later: mode 0 does not ask for an interrupt until then.
+        catch_up_ahead(gb, FALLS_LATE[gb.color.hardware + gb.speed.double])
     gb.ppu.lyc = value
-    if gb.ppu.lcdc & LCD_ENABLE:
+    dot = u64(speed.dots(gb) + late(gb, 2) - gb.ppu.line_start)
+    if gb.ppu.lcdc & LCD_ENABLE != 0 and dot >= DOTS_PER_LINE - COMPARE_DOT:
+        gb.ppu.matched = gb.ppu.compare == value
+    elif gb.ppu.lcdc & LCD_ENABLE:
         stat.update(gb)
     reschedule(gb)
     gb.clock.attention()

@@ -29,10 +29,34 @@ def update_selected(gb: Machine, selected: u8) -> None:
     else:
         gb.ppu.matched = gb.ppu.compare == gb.ppu.lyc
         gb.ppu.lyc_signal = gb.ppu.matched
-    active = gb.ppu.signals
-    if gb.ppu.lyc_signal:
-        active = active | SOURCE_LYC
-    level = active & selected & 0x78 != 0
-    if level and not gb.ppu.stat_line:
+    high = level(gb, selected)
+    if high and not gb.ppu.stat_line:
         request(gb, STAT)
-    gb.ppu.stat_line = level
+    gb.ppu.stat_line = high
+
+
+@typed
+def level(gb: Machine, selected: u8) -> bool:
+    """Whether one of the selected sources is active."""
+    return (gb.ppu.signals | gb.ppu.lyc_signal * SOURCE_LYC) & selected & 0x78 != 0
+
+
+@typed(cold=True)
+def select(gb: Machine, value: u8, lingering: u8, ended: u8) -> None:
+    """Select other sources: STAT was written.
+
+    `lingering` are still active for the write, `ended` were so right before it.
+
+    For one M-cycle a DMG behaves as if all were selected. Source: Pan Docs, "Spurious STAT interrupts".
+    """
+    signals = gb.ppu.signals
+    if lingering | ended:
+        gb.ppu.signals = signals | lingering | ended
+        gb.ppu.stat_line = level(gb, gb.ppu.stat)
+        gb.ppu.signals = signals | lingering
+    if gb.color.hardware == 0:
+        update_selected(gb, 0x78)
+    gb.ppu.stat = value & 0x78
+    update(gb)
+    gb.ppu.signals = signals
+    gb.ppu.stat_line = level(gb, gb.ppu.stat)

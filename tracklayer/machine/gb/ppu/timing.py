@@ -206,8 +206,9 @@ def line_end(gb: Machine) -> None:
 @typed
 def line_compare(gb: Machine) -> None:
     """Dot 2: LYC sees the new line. Line 144 begins VBlank. LY becomes 0 already in line 153."""
-    gb.ppu.lyc_signal = 0
-    stat.update(gb)
+    if gb.ppu.lyc != gb.ppu.line:
+        gb.ppu.lyc_signal = 0
+        stat.update(gb)
     gb.ppu.compare = gb.ppu.line
     gb.ppu.between = 0
     window.match_wy(gb)
@@ -215,7 +216,9 @@ def line_compare(gb: Machine) -> None:
     if gb.ppu.line < HEIGHT:
         gb.ppu.mode = OAM_SCAN
         objects.begin_scan(gb)
-        gb.ppu.signals = SOURCE_OAM if gb.ppu.line == 0 else 0
+        gb.ppu.signals = 0
+        if gb.ppu.line == 0:
+            pulse(gb)
         gb.ppu.locks = access.OAM
         step_at(gb, SCAN_END, access.scan_end_dot(gb))
     elif gb.ppu.line == HEIGHT:
@@ -226,6 +229,14 @@ def line_compare(gb: Machine) -> None:
     elif gb.ppu.line == LINES - 1:
         step_at(gb, LINE_153_LY, access.ly_zero_dot(gb))
     stat.update(gb)
+
+
+@typed(cold=True)
+def pulse(gb: Machine) -> None:
+    """The mode 2 signal of line 0."""
+    gb.ppu.signals = SOURCE_OAM
+    stat.update(gb)
+    gb.ppu.signals = 0
 
 
 @typed
