@@ -62,6 +62,14 @@ def test_flame_graphs_are_written(command: Command, tmp_path: Path) -> None:
     assert {file.name for file in tmp_path.iterdir()} == {"out.svg", "out.folded"}
 
 
+def test_hot_functions_of_the_engine_are_shown_with_their_code(command: Command) -> None:
+    result = command("profile", "demo", "--frames", 60, "--host-seconds", 0.2, "--host", "--top", 2)
+    assert result.exit_code == 0, result.output
+    if "not sampled" in result.stdout:
+        pytest.skip("the host cannot be sampled here")
+    assert "of the host's time" in result.stdout
+
+
 def test_machine_code_is_shown_where_it_is_asked_for(command: Command) -> None:
     out = parsed(command("profile", "demo", "--frames", 30, "--host-seconds", 0, "--json", "--top", 1, "--host"))
     shown = out["blocks"][0]["instructions"]

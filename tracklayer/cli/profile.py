@@ -23,6 +23,8 @@ FLAMES = (".svg", ".folded")
 SHOWN_FUNCTIONS = 3
 SHOWN_BLOCKS = 3
 """Of the blocks in the table, so many are shown with their instructions; all with --code."""
+SHOWN_LINES = 12
+"""Machine instructions of the engine's functions; the hottest ones."""
 WIDTH = 120
 """Columns where the output is no terminal."""
 
@@ -64,7 +66,7 @@ class FlameFile(click.ParamType[str]):
 )
 @click.option("--top", type=click.IntRange(min=0), default=12, show_default=True, help="How many of the hottest.")
 @click.option("--code", is_flag=True, help="Show the instructions of all the hottest blocks, not of three.")
-@click.option("--host", "host_code", is_flag=True, help="Show the machine code of these instructions as well.")
+@click.option("--host", "host_code", is_flag=True, help="Show machine code: of these, and of the engine.")
 @click.option(
     "--host-seconds",
     type=click.FloatRange(0, 600),
@@ -116,7 +118,7 @@ def profile(
     if as_json:
         print_json({"rom": rom, **found.as_json()})
     else:
-        _show(found, top, top if code else SHOWN_BLOCKS)
+        _show(found, top, top if code else SHOWN_BLOCKS, host_code)
         for path in flames:
             click.echo(f"{path} written", err=True)
 
@@ -134,7 +136,7 @@ def _write(path: str, found: Profile) -> None:
 # ------------------------------------------------------------------------------------------------ for people
 
 
-def _show(found: Profile, top: int, with_code: int) -> None:
+def _show(found: Profile, top: int, with_code: int, host_code: bool) -> None:
     from rich.console import Console
 
     console = Console(highlight=False, markup=False, emoji=False)
@@ -147,7 +149,7 @@ def _show(found: Profile, top: int, with_code: int) -> None:
     if not found.agrees:
         console.print("The runs did not end in the same state: something outside differs from run to run.")
     _show_guest(console, found, top)
-    _show_host(console, found)
+    _show_host(console, found, with_code if host_code else 0)
     _show_exits(console, found)
     _show_blocks(console, found.blocks, with_code)
 
@@ -185,7 +187,7 @@ def _show_guest(console: Console, found: Profile, top: int) -> None:
     console.print()
 
 
-def _show_host(console: Console, found: Profile) -> None:
+def _show_host(console: Console, found: Profile, with_code: int) -> None:
     if found.host is None:
         console.print(f"Host: not sampled, {found.host_missing}")
         return
@@ -201,6 +203,12 @@ def _show_host(console: Console, found: Profile) -> None:
         table.add_row(part.name, _percent(part.share), most)
     console.print(table)
     console.print()
+    for function in host.functions[:with_code]:
+        console.print(f"{function.name}: {_percent(function.share)} of the host's time")
+        hottest = sorted(function.lines, key=lambda line: -line.share)[:SHOWN_LINES]
+        for line in sorted(hottest, key=lambda line: line.offset):
+            console.print(f"  {line.offset:>6x}  {_percent(line.share):>7}  {line.text}")
+        console.print()
     if host.regions:
         table = _table(console, "Regions of hot code", "heads", " host")
         for region in host.regions:

@@ -112,6 +112,15 @@ class Places:
                 return Origin(REGION, region=number)
         return Origin(ELSEWHERE)
 
+    def function_at(self, address: int) -> range | None:
+        """Where the engine's function or the region lies that has an address; None where it is in neither."""
+        if address in self._image:
+            base = self._image.start
+            index = bisect.bisect_right(self._starts, address - base)
+            end = self._starts[index] if index < len(self._starts) else len(self._image)
+            return range(base + self._starts[index - 1], base + end)
+        return next((code for code in self._region_code if address in code), None)
+
     def instruction_at(self, address: int) -> tuple[Origin, int] | None:
         """The block that some code is of, and the guest's address of its instruction; None where it is in no block."""
         index = bisect.bisect_right(self._block_starts, address) - 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tracklayer import GameBoy
 from tracklayer.api.profiling.host import BETWEEN, DRAWING, GLUE, PARTS, SOUND, SYMBOLS, T0, part_of, shares
+from tracklayer.api.profiling.host import functions as functions_of
 from tracklayer.translate.places import ELSEWHERE, Origin, Places
 
 
@@ -43,5 +44,10 @@ def test_samples_are_sorted_by_what_they_hit() -> None:
     assert found.origins == {block.origin: 1}
     assert found.parts["libraries"] == 1
     assert shares([], None).total == 0
+    (only,) = functions_of([handler, handler, handler + 1, block.start, 1], places, 9, True)
+    assert (only.name, only.part, only.share) == ("op.0", T0, 3 / 5)
+    assert (only.lines[0].offset, only.lines[0].share) == (0, 2 / 5)
+    assert functions_of([handler], places, 9, False)[0].lines == ()
+    assert functions_of([handler], places, 0, True) == functions_of([handler], None, 9, True) == ()
     assert part_of(Origin(ELSEWHERE), "libpython3.11.so.1.0")[0] == "Python"
     assert part_of(Origin(ELSEWHERE), "libc.so.6") == ("libraries", "libc.so.6")

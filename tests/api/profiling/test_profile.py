@@ -285,6 +285,7 @@ def test_host_shares_add_up_and_a_busy_loop_is_translated_code() -> None:
     assert sum(part.samples for part in host.parts) == host.samples
     assert sum(part.share for part in host.parts) == pytest.approx(1)
     assert host.tiers["T1"] > 0.3
+    assert all(one.share <= host.parts[0].share for one in host.functions)
     shares = [block.host_share for block in found.blocks if block.host_share is not None]
     assert sum(shares) == pytest.approx(host.tiers["T1"])
     assert found.blocks[0].host_share == max(shares)

@@ -14,7 +14,10 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from tracklayer.native.disassembly import disassemble
 from tracklayer.translate.places import BLOCK, ELSEWHERE, ENGINE, HANDLER, REGION, Origin, Places
+
+from .results import HostFunction, HostLine
 
 T2, T1, T0 = "T2: regions", "T1: blocks", "T0: interpreter"
 BETWEEN = "between tiers"
@@ -152,3 +155,26 @@ def shares(samples: Iterable[int], places: Places | None) -> HostShares:
 
 
 _OURS = (REGION, BLOCK, HANDLER, ENGINE)
+
+
+def functions(samples: Iterable[int], places: Places | None, top: int, shown: bool) -> tuple[HostFunction, ...]:
+    """The functions with most samples, regions among them. shown: with their instructions."""
+    if places is None:
+        return ()
+    hits = Counter(samples)
+    total = sum(hits.values()) or 1
+    inside: dict[range, Counter[int]] = {}
+    for address, count in hits.items():
+        code = places.function_at(address)
+        if code is not None:
+            inside.setdefault(code, Counter())[address] += count
+    found = []
+    for code, counts in sorted(inside.items(), key=lambda item: -item[1].total())[:top]:
+        part, name = part_of(places.at(code.start), "")
+        lines = tuple(
+            HostLine(one.address - code.start, one.text, counts[one.address] / total)
+            for one in (disassemble(code.start, len(code)) if shown else ())
+            if counts[one.address]
+        )
+        found.append(HostFunction(name, part, counts.total() / total, lines))
+    return tuple(found)

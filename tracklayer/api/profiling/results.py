@@ -35,6 +35,25 @@ class Part:
 
 
 @dataclass(frozen=True)
+class HostLine:
+    """A machine instruction that was interrupted: where in its function, and its share of the host's time."""
+
+    offset: int
+    text: str
+    share: float
+
+
+@dataclass(frozen=True)
+class HostFunction:
+    """A function of the engine, or a region. lines: those instructions that samples hit, if asked for."""
+
+    name: str
+    part: str
+    share: float
+    lines: tuple[HostLine, ...] = ()
+
+
+@dataclass(frozen=True)
 class Region:
     """A region of hot code that was compiled as a whole: its heads, and its share of the host's time."""
 
@@ -46,7 +65,8 @@ class Region:
 class Host:
     """Where the host's time went, of one thread. seconds: real time, of all `passes` over the same frames together.
 
-    tiers: the shares of T2, T1 and T0 (with what lies between tiers). lost: samples that had no room.
+    tiers: the shares of T2, T1 and T0 (with what lies between tiers). functions: the largest of all parts.
+    lost: samples that had no room.
     """
 
     seconds: float
@@ -56,6 +76,7 @@ class Host:
     interval: float
     parts: tuple[Part, ...]
     tiers: dict[str, float]
+    functions: tuple[HostFunction, ...]
     regions: tuple[Region, ...]
 
 

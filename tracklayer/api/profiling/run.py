@@ -97,9 +97,9 @@ def profile(
     render, sound: as of `tick`, for every frame.
     engine, model, symbols: as of `GameBoy`; with a console only `symbols` matters.
     progress:  told of what is compiled, and how far the runs are: `progress(words, done, of)`.
-    top:       blocks that are told of with their instructions.
+    top:       blocks that are told of with their instructions, and functions of the engine.
     host:      whether the host's time is sampled: the frames run again and again until `seconds` of real time are over.
-    host_code: whether blocks come with their machine code.
+    host_code: whether blocks come with their machine code, and the engine's functions with what of theirs was hit.
     Errors:    ValueError; those of `GameBoy` and its `tick`.
     """
     if frames < 1 or warm_up < 0 or top < 0 or not 0 <= seconds <= 600:
@@ -169,7 +169,8 @@ class _Run:
             stalled=kinds[STALL], uncounted=max(0, cycles - total), functions=functions,
             blocks=tuple(_block(one, total, time_of.names, memory, code) for one in blocks), stacks=stacks,
             exits=self._exits(instructions, time_of.names, memory),
-            host=None if reason else _host(samples, places, sampled, time_of.names), host_missing=reason,
+            host=None if reason else _host(samples, places, sampled, time_of.names, top, host_code),
+            host_missing=reason,
         )  # fmt: skip
 
     def _note_end(self, gb: GameBoy) -> None:
@@ -256,7 +257,9 @@ def _block(block: tuple[Executed, ...], total: int, names: Names, memory: GuestM
     )  # fmt: skip
 
 
-def _host(samples: list[int], places: Places | None, sampled: Sampled, names: Names) -> Host:
+def _host(
+    samples: list[int], places: Places | None, sampled: Sampled, names: Names, top: int, host_code: bool
+) -> Host:  # fmt: skip
     shares = host_time.shares(samples, places)
     total = shares.total or 1
 
@@ -277,5 +280,5 @@ def _host(samples: list[int], places: Places | None, sampled: Sampled, names: Na
         regions.append(Region(tuple(names.place(rom_place(head)) for head in sorted(heads)), count / total))
     return Host(
         sampled.seconds, sampled.passes, shares.total, sampled.lost, INTERVAL, tuple(parts), tiers,
-        tuple(sorted(regions, key=lambda one: -one.share)),
+        host_time.functions(samples, places, top, host_code), tuple(sorted(regions, key=lambda one: -one.share)),
     )  # fmt: skip
