@@ -72,7 +72,7 @@ class FlameFile(click.ParamType[str]):
     type=click.FloatRange(0, 600),
     default=1.0,
     show_default=True,
-    help="Sample the host for so long at least; 0: not at all.",
+    help="Sample the host for so long, of its processor's time; 0: not at all.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document.")
 def profile(

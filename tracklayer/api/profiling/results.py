@@ -63,7 +63,7 @@ class Region:
 
 @dataclass(frozen=True)
 class Host:
-    """Where the host's time went, of one thread. seconds: real time, of all `passes` over the same frames together.
+    """Where the host's time went, of one thread. seconds: of the processor, in all `passes` over the same frames.
 
     tiers: the shares of T2, T1 and T0 (with what lies between tiers). functions: the largest of all parts.
     lost: samples that had no room.

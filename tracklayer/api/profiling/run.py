@@ -40,7 +40,9 @@ if TYPE_CHECKING:
 INTERVAL = 0.0005
 """Seconds between samples."""
 SECONDS = 1.0
-"""Real time that is sampled at least, by running the same frames again."""
+"""Processor time that is sampled at least, by running the same frames again."""
+PATIENCE = 4
+"""Times that of real time, and it is enough."""
 MOST_PASSES = 10_000
 TOP_FUNCTIONS = 5
 TOLD = 60
@@ -98,7 +100,8 @@ def profile(
     engine, model, symbols: as of `GameBoy`; with a console only `symbols` matters.
     progress:  told of what is compiled, and how far the runs are: `progress(words, done, of)`.
     top:       blocks that are told of with their instructions, and functions of the engine.
-    host:      whether the host's time is sampled: the frames run again and again until `seconds` of real time are over.
+    host:      whether the host's time is sampled: the frames run again and again until they took `seconds` of the
+               processor, or four times that of real time.
     host_code: whether blocks come with their machine code, and the engine's functions with what of theirs was hit.
     Errors:    ValueError; those of `GameBoy` and its `tick`.
     """
@@ -181,19 +184,20 @@ class _Run:
         sampler = Sampler(INTERVAL) if sampling else None
         passes, spent = 0, 0.0
         most = 1 if self.gb._watched() else MOST_PASSES  # hooks are called once for each frame
-        told = time.perf_counter()
-        while passes < most and (passes == 0 or spent < seconds):
+        now = told = begun = time.perf_counter()
+        while passes < most and (passes == 0 or (spent < seconds and now < begun + PATIENCE * seconds)):
             if passes:
                 self.gb.restore(self.start)
             with sampler or contextlib.nullcontext():
-                begin = time.perf_counter()
+                begin = time.thread_time()
                 self.way.play(self.gb)
-                spent += time.perf_counter() - begin
+                spent += time.thread_time() - begin
             passes += 1
-            if passes == 1 or spent >= seconds:
+            if passes <= 2:
                 self._note_end(self.gb)
-            if time.perf_counter() > told + 0.1:
-                told = time.perf_counter()
+            now = time.perf_counter()
+            if now > told + 0.1:
+                told = now
                 self._tell("sampling the host, milliseconds", int(1000 * min(spent, seconds)), int(1000 * seconds))
         self._tell("sampling the host", 1, 1)
         return (sampler.samples, Sampled(spent, passes, sampler.lost)) if sampler else ([], Sampled(spent, passes, 0))
