@@ -1,7 +1,7 @@
 """STAT and LYC written while a line steps, to the dot.
 
-Source: gambatte-core, test/hwtests: m0enable, m1, m2enable, lycEnable, run on DMG 08 and CPU CGB C. There a write's time
-is known from what surrounds it; here the PPU is put at a dot by hand. A Color's writes take effect two dots late.
+Source: gambatte-core, test/hwtests: m0enable, m1, m2enable, lycEnable, run on DMG 08 and CPU CGB C. There the time of a
+write is known from what surrounds it; here the PPU is put at a dot by hand. Writes on a Color come two dots later.
 """
 
 from __future__ import annotations
