@@ -38,11 +38,25 @@ def region_of(text: str) -> Any:
 def test_the_innermost_loops_are_found() -> None:
     (loop,) = find_loops(region_of(NESTED))
     assert loop.header == 2
-    assert loop.body == (2, 8, 10)  # the way around ADDI R2,1 is in it, and comes before what follows both
+    assert loop.body == ((2, ()), (8, ()), (10, ()))  # the way around ADDI R2,1, and then what follows both
 
 
-def test_a_loop_that_calls_is_none() -> None:
-    assert find_loops(region_of("again:\nCALL routine\nBNZ again\nJMP 0\nroutine:\nRET")) == []
+def test_routines_are_in_a_loop_once_for_each_call() -> None:
+    text = "again:\nCALL routine\nINC R0\nCALL routine\nBNZ again\nJMP 0\nroutine:\nADDI R1,1\nRET"
+    (loop,) = find_loops(region_of(text.replace("INC R0", "ADDI R0,1")))
+    assert loop.own == {0, 4, 10, 12}
+    assert [callers for head, callers in loop.body if head == 16] == [(4,), (10,)]
+    assert loop.ways[16, (10,)] == [(10, ())]
+
+
+def test_a_routine_that_loops_makes_its_callers_loop_none() -> None:
+    text = "again:\nCALL routine\nBNZ again\nJMP 0\nroutine:\nADDI R1,1\nBNZ routine\nRET"
+    (loop,) = find_loops(region_of(text))
+    assert loop.own == {10}
+
+
+def test_a_routine_that_calls_itself_is_followed_so_far_and_no_further() -> None:
+    assert find_loops(region_of("again:\nCALL again\nBNZ again\nRET")) == []
 
 
 def body(lines: str, **joins: list[str]) -> Body:

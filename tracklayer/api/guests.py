@@ -30,6 +30,8 @@ from .painting import paint
 
 LD_A_AT_BC, LD_A_AT_DE, LDH_A_AT_N, LDH_A_AT_C, LD_A_AT_N = 0x0A, 0x1A, 0xF0, 0xF2, 0xFA
 """Of the instructions that read memory and change nothing in it, those that do not read at HL."""
+LDH_AT_N_A, LD_AT_N_A = 0xE0, 0xEA
+"""Of those that write it, those at a fixed address."""
 LINE = 16
 """Bytes that are watched together."""
 MOST_WATCHED = 64
@@ -263,6 +265,15 @@ class GameBoyGuest(Sm83Guest):
         if 0xD000 <= address < 0xE000:  # a bank of its own on a Color
             return 5
         return 4 if address >= HRAM else address >> 14
+
+    @staticmethod
+    def is_slow(code: bytes) -> bool:
+        if code[0] in (LDH_A_AT_N, LDH_AT_N_A):
+            return code[1] < HRAM & 0xFF
+        address = code[1] | code[2] << 8
+        return (code[0] == LD_A_AT_N and 0xFE00 <= address < HRAM) or (
+            code[0] == LD_AT_N_A and (address < 0x8000 or 0xFE00 <= address < HRAM)
+        )
 
     @staticmethod
     @typed

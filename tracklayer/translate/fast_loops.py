@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..compiler.convention import Virtual, find
 from ..compiler.text import POINTER, Block
-from .loops import Body, Loop, Sum
+from .loops import Body, Loop, Node, Sum
 
 if TYPE_CHECKING:
     from .region_code import Place, RegionCompiler
@@ -62,13 +62,14 @@ class FastLoop:
         count = len(self.text.blocks)
         self.first = compiler.place(f"f{header}")
         self.latch = compiler.place(f"l{header}")
-        inner = {head: compiler.place(f"f{header}_{head}") for head in self.loop.body[1:]}
+        inner = {node: compiler.place(f"f{header}_{at}") for at, node in enumerate(self.loop.body[1:])}
         begin = self.text.block()
-        ways = {**inner, header: self.latch}
+        ways: dict[Node, Place] = {**inner, (header, ()): self.latch}
         exits: list[str] = []
         walked = compiler.place(f"f{header}")  # the header's phis and counts stand before its steps
-        for head in self.loop.body:
-            exits += compiler.write_head(head, inner.get(head, walked), ways, checked=False)
+        for node in self.loop.body:
+            following = {other[0]: ways[other] for other in self.loop.ways[node]}
+            exits += compiler.write_head(node[0], inner.get(node, walked), following, fast=True, callers=node[1])
         if not all(place.incoming for place in ways.values()):  # some way is never taken
             return False
         blocks = self.text.blocks[count:]
@@ -94,7 +95,7 @@ class FastLoop:
 
     # -------------------------------------------------------------------------------- what each pass does
 
-    def _plan(self, field: Virtual, inner: dict[int, Place]) -> Plan:
+    def _plan(self, field: Virtual, inner: dict[Node, Place]) -> Plan:
         name, last = self.first.phi(field.offset), self.latch.phi(field.offset)
         if field.kind.bits == 8:
             low = self.body.low(last)
@@ -223,6 +224,9 @@ class FastLoop:
             return numbers[sum_, bits]
 
         for load in self.body.page_loads(maps):
+            fixed = self.body.sum16(load.address)
+            if fixed and not fixed[0]:
+                continue  # always the same page, which may well be none: LLVM looks before the loop
             number = number_of(load.address)
             if number is not None:
                 key = load.map, number
@@ -323,6 +327,8 @@ class FastLoop:
         before, last = self.at.phi(field.offset), self.latch.phi(field.offset)
         width = f"i{field.width}"
         if plan is None:
+            if field.kind.bits == 8:
+                return self._narrow(name, before, last, begin)
             self._phi(name, width, before, last, begin)
             return []
         if isinstance(plan, int):
@@ -332,10 +338,17 @@ class FastLoop:
             begin.lines.insert(0, f"  {name}.{half}b = {take.format(before)}")
             if step is None:
                 self.latch.block.lines.append(f"  {name}.{half}n = {take.format(last)}")
-                self._phi(f"{name}.{half}", width, f"{name}.{half}b", f"{name}.{half}n", begin)
+                lines += self._narrow(f"{name}.{half}", f"{name}.{half}b", f"{name}.{half}n", begin)
             else:
                 lines += self._counted(f"{name}.{half}", f"{name}.{half}b", step, 0xFF)
         return [*lines, *_put_together(name)]
+
+    def _narrow(self, name: str, before: str, last: str, begin: Block) -> list[str]:
+        """A phi of eight bits, so that LLVM does with eight what it can."""
+        begin.lines.insert(-1, f"  {name}.b8 = trunc i32 {before} to i8")
+        self.latch.block.lines.append(f"  {name}.n8 = trunc i32 {last} to i8")
+        self._phi(f"{name}.p8", "i8", f"{name}.b8", f"{name}.n8", begin)
+        return [f"  {name} = zext i8 {name}.p8 to i32"]
 
     def _phi(self, name: str, width: str, before: str, last: str, begin: Block) -> None:
         ways = f"[ {before}, %{begin.label} ], [ {last}, %{self.latch.block.label} ]"

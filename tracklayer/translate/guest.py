@@ -202,6 +202,11 @@ class Guest:
         raise NotImplementedError
 
     @staticmethod
+    def is_slow(code: bytes) -> bool:
+        """Whether the instruction in these bytes surely meets more than plain memory: regions end before it."""
+        return False
+
+    @staticmethod
     @typed
     def waitable(context: Any, code: Any) -> Any:
         """Whether `quiet` may know anything of what the instruction at a pointer reads."""

@@ -187,7 +187,7 @@ def compile_region(guest: type[Guest], region: Region) -> bytes:
     from ..native.image import make_image
     from .region_code import region_program
 
-    return make_image([emit(region_program(guest, region, REGION))])
+    return make_image([emit(region_program(guest, region, REGION), level=3)])
 
 
 class Compilation:

@@ -21,7 +21,7 @@ from ..compiler.program import HANDLER, Program
 from ..compiler.sources import FunctionInfo, describe_function
 from ..compiler.state import State
 from ..compiler.statements import Walker
-from ..compiler.text import RARELY, Block, Definition
+from ..compiler.text import MOSTLY, RARELY, Block, Definition
 from ..compiler.values import Int, Known, Ref, Value, known_int
 from ..lang import go, typed
 from .fast_loops import FastLoop
@@ -105,7 +105,7 @@ class RegionCompiler:
         self.heads = {head: self.place(f"h{head}") for head in self.region}
         loops = {loop.header: loop for loop in find_loops(self.region)}
         self.again = {header: self.place(f"a{header}") for header in loops}
-        within = {head: loop.header for loop in loops.values() for head in loop.body}
+        within = {head: loop.header for loop in loops.values() for head in loop.own}
         self._switch(entry, list(self.region))
         for head in self.region:
             if head in loops:
@@ -124,9 +124,11 @@ class RegionCompiler:
         """A new place."""
         return Place(self.walker.text.block(), name)
 
-    def write_head(self, head: int, place: Place, ways: Mapping[int, Place], checked: bool = True) -> list[str]:
-        """The steps of a head, from a place's phis to wherever control goes. checked: they see to it that nothing is
-        due before the last one begins.
+    def write_head(
+        self, head: int, place: Place, ways: Mapping[int, Place], fast: bool = False, callers: tuple[int, ...] = ()
+    ) -> list[str]:
+        """The steps of a head, from a place's phis to wherever control goes. If not `fast`, they see to it that nothing
+        is due before the last one begins. callers: where a computed jump leads, if all is as it should be.
 
         Returns: the labels of the blocks from which control goes to what is none of `ways`, or out of the region.
         """
@@ -137,7 +139,7 @@ class RegionCompiler:
         }
         fields[self.pc] = Known(head)
         state = State(place.block, {}, fields, set(fields))
-        if checked:
+        if not fast:
             budget = sum(step.cycles for step in steps[:-1])
             left = walker.arith.operand(state.block, fields[self.left], 32)
             due = walker.arith.op(state.block, f"icmp sle i32 {left}, {budget}")
@@ -157,7 +159,7 @@ class RegionCompiler:
                 end.dirty = set(end.fields)
                 if number + 1 < len(steps) and known_int(end.fields[self.pc]) == step.behind:
                     going_on.append(end)
-                elif not self._leave(end, ways):
+                elif not self._leave(end, ways, callers):
                     left_from.append(end.block.label)
             if not going_on:
                 break
@@ -173,9 +175,17 @@ class RegionCompiler:
         given = {"context": self.context, "guest": Known(self.guest), **values}
         return [end for end, _ in self.walker.begin(info, given, state)]
 
-    def _leave(self, state: State, ways: Mapping[int, Place]) -> bool:
+    def _leave(self, state: State, ways: Mapping[int, Place], callers: tuple[int, ...]) -> bool:
         """To the head at PC, or out of the region. Returns: whether it was one of `ways`."""
         target = known_int(state.fields[self.pc])
+        if target is None and callers and callers[-1] in ways:
+            pc = self.walker.arith.operand(state.block, state.fields[self.pc], 32)
+            here = self.walker.arith.op(state.block, f"icmp eq i32 {pc}, {callers[-1]}")
+            names = self._names(state)
+            on, other = self.walker.text.block(), self.walker.text.block()
+            state.block.lines.append(f"  br i1 {here}, label %{on.label}, label %{other.label}, {MOSTLY}")
+            self.enter(ways[callers[-1]], on, names)
+            state.block = other
         place = ways.get(target) if target is not None else None
         if place is None and target is not None:
             place = self.heads.get(target)

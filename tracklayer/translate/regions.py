@@ -53,8 +53,11 @@ def find_region(guest: type[Guest], fetch: Fetch, start: int) -> Region:
         del heads[start]  # only the sample's place, somewhere in a loop
     heads = {head: _steps(guest, fetch, head, heads.keys() - {head}) for head in heads}
     heads = {head: steps for head, steps in heads.items() if steps}
-    ways = {head: successors(steps, heads) for head, steps in heads.items()}
-    region = {head: heads[head] for head in sorted(heads) if head in _reached(ways, head)}
+    region: Region = {}
+    while len(region) != len(heads):
+        region = heads
+        ways = {head: successors(steps, region) for head, steps in region.items()}
+        heads = {head: region[head] for head in sorted(region) if head in _reached(ways, head)}
     while sum(map(len, region.values())) > MOST_STEPS:
         region.popitem()
     return region
@@ -101,7 +104,7 @@ def _decode(guest: type[Guest], fetch: Fetch, address: int) -> Step | None:
         return None
     index = int(guest.decode(code))
     described = guest.describe(index)
-    if described is None or described.ends:
+    if described is None or described.ends or guest.is_slow(code):
         return None
     length, operand = described.length, None
     behind = address + length & 0xFFFF
