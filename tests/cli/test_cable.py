@@ -76,17 +76,28 @@ def test_two_processes_do_what_two_consoles_on_a_link_do(tmp_path: Path) -> None
 def test_a_process_that_is_killed_is_an_error_of_the_other(tmp_path: Path) -> None:
     for name, image in (("a", rom(MASTER, SENT_A)), ("b", rom(SLAVE, SENT_B))):
         (tmp_path / f"{name}.gb").write_bytes(image)
-    with started(tmp_path / "a.gb", "--listen", 0, "--seconds", 1e6) as first:
-        assert first.stderr is not None
-        port = first.stderr.readline().rsplit(":", 1)[1].strip()
+    program = """if True:
+        import sys
+        from tracklayer import GameBoy, Listener, Peer
+        gb = GameBoy(sys.argv[1], engine="interpreter")
+        with Listener() as listener:
+            print(listener.address[1], flush=True)
+            with Peer(gb, listener.accept(None)):
+                print("joined", flush=True)
+                gb.tick(1 << 30)
+    """
+    command = [sys.executable, "-c", program, str(tmp_path / "a.gb")]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout is not None
+        port = first.stdout.readline().strip()
         with started(tmp_path / "b.gb", "--connect", port, "--seconds", 1e6) as second:
-            assert second.stderr is not None
+            assert first.stdout.readline() == "joined\n"
             with pytest.raises(subprocess.TimeoutExpired):
-                second.wait(1)
+                second.wait(0.5)
             first.kill()
             _, errors = second.communicate(timeout=60)
     assert second.returncode == 1
-    assert errors.startswith("Error: the other end, 127.0.0.1:")
+    assert errors.startswith(f"Error: the other end, 127.0.0.1:{port}, went away")
     assert "Traceback" not in errors
 
 
