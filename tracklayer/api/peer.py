@@ -185,6 +185,7 @@ class Peer:
         self._told_free = -1
         self._last_word: Message | None = None
         self._wire.send(Message(MOVED, 0, self._moved, asked))
+        self._wire.flush()
 
     def _check(self) -> None:
         if not self._plugged:
@@ -222,6 +223,7 @@ class Peer:
             raise
         finally:
             self._wire.went_on()
+            self._wire.flush()
             end.stood = end.time
             console._leave()
 
@@ -260,6 +262,7 @@ class Peer:
         if end.waits or self._far.tick:
             until = min(until, quiet)
         if time < until:
+            self._wire.flush()
             end.console._slice(until + end.start)
             self._wire.went_on()
             if not end.owed and end.time - self._told >= OFTEN and not self._due(end.time):

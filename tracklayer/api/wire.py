@@ -83,6 +83,7 @@ class Wire:
         self._latest = b""
         self._heard_all = False
         self._deaf = False
+        self._events = selectors.EVENT_READ
         self._began: float | None = None
         self._owner = os.getpid()
         try:
@@ -96,13 +97,13 @@ class Wire:
 
     def _greet(self, end: int) -> None:
         self._unsent += GREETING.pack(MAGIC, VERSION, end)
-        self._flush()
+        self.flush()
         self._hear()
         while self._received[: len(MAGIC)] == MAGIC[: len(self._received)] and len(self._received) < GREETING.size:
             if self._heard_all:
                 raise CableError(f"{self.who} closed the connection before it said what it is")
             self.wait()
-            self._flush()
+            self.flush()
             self._hear()
         self.went_on()
         if self._received[: len(MAGIC)] != MAGIC:
@@ -117,14 +118,12 @@ class Wire:
     # ------------------------------------------------------------------ messages
 
     def send(self, message: Message) -> None:
-        """Send a message; as much of it as cannot go now goes later."""
+        """Have a message go with the next `flush`."""
         self._unsent += pack(message)
-        self._flush()
 
     def tell(self, message: Message) -> None:
-        """Send a message that says more than the ones before. If it must wait, the next one takes its place."""
+        """The same with one that says more than the ones before. If it must wait, the next one takes its place."""
         self._latest = pack(message)
-        self._flush()
 
     def messages(self) -> Iterator[Message]:
         """What has come by now."""
@@ -138,6 +137,7 @@ class Wire:
 
     def wait(self, why: str = "") -> None:
         """Wait for something to come. Errors: CableError where the other end let nothing happen for so long."""
+        self.flush()
         now = time.monotonic()
         self._began = self._began or now
         left = None if self.timeout is None else self._began + self.timeout - now
@@ -152,7 +152,7 @@ class Wire:
     @property
     def unsent(self) -> bool:
         """Whether something waits to be sent because the other end does not read."""
-        self._flush()
+        self.flush()
         return bool(self._unsent)
 
     # ------------------------------------------------------------------ the socket
@@ -160,8 +160,10 @@ class Wire:
     def _select(self, seconds: float | None) -> None:
         events = selectors.EVENT_READ if not self._heard_all else 0
         events |= selectors.EVENT_WRITE if self._unsent else 0
-        if events:
+        if events and events != self._events:
             self._selector.modify(self._socket, events)
+            self._events = events
+        if events:
             self._selector.select(seconds)
 
     def _hear(self) -> None:
@@ -178,7 +180,7 @@ class Wire:
             if len(self._received) > 1 << 16:
                 return
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
         """Send what can go now. Whether nobody takes it any more is found out when hearing."""
         while self._unsent or self._latest:
             if not self._unsent:
@@ -199,6 +201,7 @@ class Wire:
             with contextlib.suppress(OSError):
                 self._latest = b""
                 self.send(Message(LEFT))
+                self.flush()
                 self._hear()  # what was not read when it closes may cost the other end the goodbye
                 self._socket.shutdown(socket.SHUT_WR)
         self.close()
