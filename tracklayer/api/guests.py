@@ -24,8 +24,9 @@ from ..machine.gb.maps import COVERED, ECHO, ROM_HIGH, UNSTEADY, VRAM, WRAM
 from ..machine.gb.memory import HRAM
 from ..machine.gb.ppu.state import DOTS_PER_FRAME
 from ..machine.gb.speed import dots, time_of
-from ..translate.guest import Guest
+from ..translate.guest import Call, Guest
 from ..translate.structs import ABSOLUTE, BRANCHES, BYTE, FALLS, LEAVES, NO_OPERAND, RELATIVE, WORD, Described
+from . import outside
 from .painting import paint
 
 LD_A_AT_BC, LD_A_AT_DE, LDH_A_AT_N, LDH_A_AT_C, LD_A_AT_N = 0x0A, 0x1A, 0xF0, 0xF2, 0xFA
@@ -36,12 +37,6 @@ LINE = 16
 """Bytes that are watched together."""
 MOST_WATCHED = 64
 """Watched lines that are compared where a state is restored. With more, translating them anew is as quick."""
-
-
-@typed
-def press(gb: GB, buttons: u64) -> None:
-    """The player now holds exactly these buttons."""
-    gb.press(buttons & 0xFF)
 
 
 @typed
@@ -194,7 +189,14 @@ class GameBoyGuest(Sm83Guest):
 
     name = "gb"
     context = GB
-    calls = MappingProxyType({"press": (press, 1), "paint": (paint, 1)})
+    calls = MappingProxyType({
+        "press": Call(outside.press, 1),
+        "paint": Call(paint, 1),
+        "cycles": Call(outside.cycles, 0, True),
+        "peek": Call(outside.peek, 1, True),
+        "poke": Call(outside.poke, 2, True),
+        "copy": Call(outside.copy, 3, True),
+    })  # fmt: skip
     page_maps = ("host.read_map", "host.write_map")
 
     @staticmethod

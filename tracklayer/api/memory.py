@@ -7,10 +7,12 @@ Not for: the CPU's own accesses, which take time and may be refused (machine/gb/
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 from typing import Any, overload
 
-from tracklayer.machine.gb import dma, mappers, maps, memory, ppu, registers
+from tracklayer.machine.gb import dma, mappers, memory, ppu, registers
 
+from . import outside
 from .registers import fitting
 
 SPACE = 0x10000
@@ -18,6 +20,8 @@ OAM = 0xFE00
 OAM_SIZE = 0xA0
 IO = 0xFF00
 HRAM = 0xFF80
+BUFFER = 1024
+"""Bytes that are copied at once."""
 
 
 class Memory:
@@ -30,10 +34,19 @@ class Memory:
     Errors: IndexError outside 0000-FFFF, ValueError where a value is no byte or the length of a slice does not fit.
     """
 
-    __slots__ = ("_gb",)
+    __slots__ = ("_buffer", "_copy", "_gb", "_quick_peek", "_quick_poke")
 
     def __init__(self, gb: Any) -> None:
         self._gb = gb
+        self._buffer: tuple[memoryview, int] | None = None
+        self._quick_peek: Callable[[Any], int] = _slowly
+        self._quick_poke: Callable[[Any, Any], int] = _slowly
+        self._copy: Callable[[int, int, int], int] | None = None
+
+    def wire(self, call: Callable[[str], Callable[..., Any] | None]) -> None:
+        """Where generated code for `outside.py`'s functions comes from, by name."""
+        self._quick_peek, self._quick_poke = call("peek") or _slowly, call("poke") or _slowly
+        self._copy = call("copy")
 
     def __len__(self) -> int:
         return SPACE
@@ -43,10 +56,11 @@ class Memory:
     @overload
     def __getitem__(self, where: slice) -> bytes: ...
     def __getitem__(self, where: int | slice) -> int | bytes:
-        if isinstance(where, slice):
-            addresses = _addresses(where)
-            return self._block(addresses) if addresses.step == 1 else bytes(self._peek(at) for at in addresses)
-        return self._peek(_address(where))
+        if where.__class__ is not slice:
+            found: int = self._quick_peek(where)
+            return found if found >= 0 else self._peek(_address(where))  # type: ignore[arg-type]
+        addresses = _addresses(where)  # type: ignore[arg-type]
+        return self._block(addresses) if addresses.step == 1 else bytes(self._peek(at) for at in addresses)
 
     def __setitem__(self, where: int | slice, value: int | bytes | bytearray | memoryview) -> None:
         if isinstance(where, slice):
@@ -57,24 +71,24 @@ class Memory:
                 self._poke(address, byte)
         elif not isinstance(value, int):
             raise TypeError(f"one address takes an int, not {type(value).__name__}")
-        else:
+        elif self._quick_poke(where, value) < 0:
             self._poke(_address(where), fitting("a byte of memory", value, 0xFF))
 
     def _block(self, addresses: range) -> bytes:
-        """Neighbouring addresses, a page at a time where a page is plain memory."""
-        self._refresh()
+        """Neighbouring addresses, as many at once as are plain memory."""
+        if self._copy is None:
+            return bytes(self._peek(at) for at in addresses)
+        if self._buffer is None:
+            room = (ctypes.c_uint8 * BUFFER)()
+            self._buffer = memoryview(room).cast("B"), ctypes.addressof(room)
+        buffer, place = self._buffer
         pieces = []
         address = addresses.start
         while address < addresses.stop:
-            end = min((address | 0xFF) + 1, addresses.stop)
-            page = self._gb.host.memory_map[address >> 8]
-            if page and not self._gb.host.page_flags[address >> 8] & maps.COVERED:
-                start = ctypes.addressof(page.contents) + (address & 0xFF)
-                pieces.append(ctypes.string_at(start, end - address))
-            else:
-                pieces.append(bytes(self._peek(at) for at in range(address, end)))
-            address = end
-        return b"".join(pieces)
+            done = self._copy(address, min(addresses.stop - address, BUFFER), place)
+            pieces.append(bytes(buffer[:done]) if done else bytes((self._peek(address),)))
+            address += done or 1
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _refresh(self) -> None:
         """After a state was loaded, the maps are made anew when somebody needs them."""
@@ -93,11 +107,9 @@ class Memory:
         self._refresh()
         if gb.host.region_count and (region := self._region(address)) is not None:
             return int(region.read(address)) & 0xFF
-        page = gb.host.memory_map[address >> 8]
-        if page:
-            return int(page[address & 0xFF])
-        if address >= HRAM:
-            return int(gb.hram[address & 0x7F])
+        found = outside.stored(gb, address)
+        if found != outside.ELSEWHERE:
+            return int(found)
         if address >= IO:
             return int(registers.read_io(gb, address))
         if OAM <= address < OAM + OAM_SIZE:
@@ -113,7 +125,6 @@ class Memory:
         if gb.host.region_count and (region := self._region(address)) is not None:
             region.write(address, value)
             return
-        page = gb.host.memory_map[address >> 8]
         if address < 0x8000:
             mappers.write(gb, address, value)
         elif OAM <= address < IO:
@@ -123,16 +134,14 @@ class Memory:
                 gb.oam[address - OAM] = value
         elif IO <= address < HRAM or address == 0xFFFF:
             registers.write_io(gb, address, value)
-        else:
-            if address >= HRAM:
-                gb.hram[address & 0x7F] = value
-            elif not page or gb.host.page_flags[address >> 8] & maps.SLOW_WRITE:
-                mappers.write_ram(gb, address, value)
-            else:
-                ppu.catch_up(gb)  # lines that are due show what stood there until now
-                page[address & 0xFF] = value
-                gb.host.drawn.unsure = 1
+        elif outside.store(gb, address, value) == outside.ELSEWHERE:
+            mappers.write_ram(gb, address, value)
             memory.check_watch(gb, address)
+
+
+def _slowly(*_: object) -> int:
+    """In place of generated code."""
+    return outside.ELSEWHERE
 
 
 def _address(where: int) -> int:

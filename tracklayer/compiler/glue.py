@@ -117,19 +117,21 @@ raise:
 """
 
 
-def builtin_glue(name: str, function: str, arguments: int) -> str:
-    """`name(context, ...)`, the code of a METH_FASTCALL builtin: call a function of the program that returns nothing,
-    with the context and some integers. The GIL is kept.
+def builtin_glue(name: str, function: str, arguments: int, returns: bool) -> str:
+    """`name(context, ...)`, the code of a METH_FASTCALL builtin: call a function of the program with the context and
+    some integers, and return its result, or 0. The GIL is kept, so the function must not call Python.
 
     Errors: TypeError, OverflowError where an argument is no integer of 64 bits.
     """
+    values = ", ".join(["ptr %context", *(f"i64 %value.{index + 1}" for index in range(arguments))])
+    call = f"%found = call i64 @{function}({values})" if returns else f"call void @{function}({values})"
     return f"""
 define ptr @{name}(ptr %self, ptr %arguments, i64 %count) nounwind {{
 {_slots()}
 {_integers(0, arguments + 1)}
   %context = inttoptr i64 %value.0 to ptr
-  call void @{function}({", ".join(["ptr %context", *(f"i64 %value.{index + 1}" for index in range(arguments))])})
-  %result = call ptr %PyLong_FromLongLong(i64 0)
+  {call}
+  %result = call ptr %PyLong_FromLongLong(i64 {"%found" if returns else "0"})
   ret ptr %result
 raise:
   ret ptr null

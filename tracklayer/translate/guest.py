@@ -9,9 +9,17 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..lang import typed
+
+
+class Call(NamedTuple):
+    """A typed function of a context and so many integers, that may return one."""
+
+    function: Any
+    arguments: int
+    returns: bool = False
 
 
 class Guest:
@@ -27,7 +35,7 @@ class Guest:
     page_maps: paths of arrays of pointers to pages of plain memory, by the high byte of an address; they change where
               translated code is left, and nowhere else.
     longest:  bytes of the longest instruction. byte_cycles: T-cycles that fetching a byte of an opcode takes.
-    calls:    what Python may have done to a context from outside, by name: a function, and how many integers it takes.
+    calls:    what Python may have done to a context from outside, by name.
     stop_for_room: what `clock.stop` is set to where a code cache is full.
     """
 
@@ -43,7 +51,7 @@ class Guest:
     left: str
     longest: int
     byte_cycles: int
-    calls: Mapping[str, tuple[Any, int]] = MappingProxyType({})
+    calls: Mapping[str, Call] = MappingProxyType({})
     engine_path: str
     host_path: str
     stop_for_room: int = 63

@@ -82,9 +82,9 @@ def interpreter_program(guest: type[Guest]) -> Program:
         program.function("begin_steps", guest.begin_steps)
         program.function("end_steps", guest.end_steps)
         program.raw(advance_glue(*places, "step", "begin_steps", 2, "end_steps"), "step")
-    for name, (called, arguments) in guest.calls.items():
-        program.function(f"{name}.body", called)
-        program.raw(builtin_glue(name, f"{name}.body", arguments), name)
+    for name, call in guest.calls.items():
+        program.function(f"{name}.body", call.function)
+        program.raw(builtin_glue(name, f"{name}.body", call.arguments, call.returns), name)
     for function in (dispatch, boundary, single):
         program.handler(function.__name__, function, {"guest": guest})
     for index in range(guest.handlers):
