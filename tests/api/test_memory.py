@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from tracklayer import GameBoy
 
-from .images import cartridge
+from .images import cartridge, signed
 
 LCD_ON_LOOP = bytes.fromhex("18fe")
 
@@ -117,3 +119,38 @@ def test_what_does_not_fit_is_refused(gb: GameBoy, where: int | slice, value: in
     with pytest.raises(error):
         gb.memory[where] = value
     assert gb.memory[0xC000] == 0
+
+
+@pytest.mark.parametrize("kind", [0x00, 0x03, 0x06, 0x10, 0x1B])
+def test_quick_ways_read_and_write_what_slow_ones_do(engine: str, kind: int) -> None:
+    image = bytearray(cartridge())
+    image[0x147], image[0x149] = kind, 0 if kind == 0x06 else 3
+    rom = signed(image)
+    quick, slow = GameBoy(rom, engine=engine), GameBoy(rom, engine="reference")
+    dice = random.Random(kind)
+    for gb in (quick, slow):
+        gb.memory[0x0000] = 0x0A  # the cartridge's RAM answers
+        gb.map_region(0xC123, 0xC125, lambda address: address & 0xFF, lambda address, value: None)
+    for _ in range(300):
+        address = dice.choice((dice.randrange(0x8000, 0x10000), dice.randrange(0xFE00, 0x10000)))
+        value = dice.randrange(256)
+        if not 0xFF00 <= address < 0xFF80:
+            quick.memory[address] = value
+            slow.memory[address] = value
+    everything = slow.memory[:]
+    assert quick.memory[:] == everything
+    for address in dice.sample(range(0x10000), 2000):
+        assert quick.memory[address] == everything[address]
+    assert quick.state_bytes() == slow.state_bytes()
+    for bad in (-1, 0x10000, 1 << 70):
+        with pytest.raises(IndexError):
+            quick.memory[bad]
+        with pytest.raises(IndexError):
+            quick.memory[bad] = 0
+    for odd in (256, -1):
+        with pytest.raises(ValueError, match="byte"):
+            quick.memory[0xC000] = odd
+    for wrong in ("C000", 1.5, None):
+        with pytest.raises(TypeError):
+            quick.memory[wrong]  # type: ignore[call-overload]
+    assert quick.state_bytes() == slow.state_bytes()

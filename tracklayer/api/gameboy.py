@@ -8,6 +8,7 @@ Invariant: all of the guest's state is whole in memory whenever Python code of a
 
 from __future__ import annotations
 
+import functools
 import operator
 import os
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from tracklayer.machine.gb.boot import START
 from tracklayer.machine.gb.cartridge import Cartridge
 from tracklayer.machine.gb.model import MODELS, automatic, fitted
 
+from . import outside
 from .battery import Battery
 from .crew import Crowd
 from .engines import STOP_ROOM, Engine, Progress, make_engine
@@ -139,6 +141,7 @@ class GameBoy(_Ticked, Views, Kept, Hooked, Plugs):
         self._step = None
         self._press: Callable[[int], object] = self._gb.press
         self._paint: Callable[[int], object] | None = None
+        self._cycles: Callable[[], Any] = functools.partial(outside.cycles, self._gb)
         self._attached = False
         self._memory = Memory(self._gb)
         self._registers = Registers(self._gb.cpu)
@@ -169,6 +172,8 @@ class GameBoy(_Ticked, Views, Kept, Hooked, Plugs):
         self._run = self._engine.runner(self._gb)
         self._press = self._engine.call(self._gb, "press") or self._gb.press
         self._paint = self._engine.call(self._gb, "paint")
+        self._cycles = self._engine.call(self._gb, "cycles") or self._cycles
+        self._memory.wire(functools.partial(self._engine.call, self._gb))
         self._find_way()
 
     def _find_way(self) -> None:

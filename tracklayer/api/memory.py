@@ -56,10 +56,13 @@ class Memory:
     @overload
     def __getitem__(self, where: slice) -> bytes: ...
     def __getitem__(self, where: int | slice) -> int | bytes:
-        if where.__class__ is not slice:
-            found: int = self._quick_peek(where)
-            return found if found >= 0 else self._peek(_address(where))  # type: ignore[arg-type]
-        addresses = _addresses(where)  # type: ignore[arg-type]
+        if not isinstance(where, slice):
+            try:
+                found = self._quick_peek(where)
+            except OverflowError:
+                found = outside.ELSEWHERE
+            return found if found >= 0 else self._peek(_address(where))
+        addresses = _addresses(where)
         return self._block(addresses) if addresses.step == 1 else bytes(self._peek(at) for at in addresses)
 
     def __setitem__(self, where: int | slice, value: int | bytes | bytearray | memoryview) -> None:
@@ -71,8 +74,13 @@ class Memory:
                 self._poke(address, byte)
         elif not isinstance(value, int):
             raise TypeError(f"one address takes an int, not {type(value).__name__}")
-        elif self._quick_poke(where, value) < 0:
-            self._poke(_address(where), fitting("a byte of memory", value, 0xFF))
+        else:
+            try:
+                done = self._quick_poke(where, value)
+            except OverflowError:
+                done = outside.ELSEWHERE
+            if done < 0:
+                self._poke(_address(where), fitting("a byte of memory", value, 0xFF))
 
     def _block(self, addresses: range) -> bytes:
         """Neighbouring addresses, as many at once as are plain memory."""

@@ -12,7 +12,6 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from tracklayer.machine.gb import build, joypad
-from tracklayer.machine.gb.boot import START
 from tracklayer.machine.gb.cartridge import Cartridge
 
 from . import pictures
@@ -60,6 +59,7 @@ class Views:
     _held: NDArray[numpy.uint8] | None
     _paint: Callable[[int], object] | None
     _press: Callable[[int], object]
+    _cycles: Callable[[], Any]
 
     def _here(self) -> Any:
         raise NotImplementedError
@@ -92,7 +92,7 @@ class Views:
     @property
     def cycles(self) -> int:
         """T-cycles at normal speed, 4,194,304 a second, since the cartridge's first instruction."""
-        return int(self._gb.dots()) - START
+        return int(self._cycles())
 
     @property
     def frames(self) -> int:
