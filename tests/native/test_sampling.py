@@ -38,7 +38,10 @@ def samples_of(spin: tuple[object, range], wanted: int) -> Sampler:
 
 
 def test_most_samples_fall_into_the_code_that_runs(spin: tuple[object, range]) -> None:
-    samples = samples_of(spin, 50).samples
+    before = time.thread_time()
+    sampler = samples_of(spin, 50)
+    samples = sampler.samples
+    assert 0 < sampler.seconds <= time.thread_time() - before
     inside = sum(address in spin[1] for address in samples)
     assert len(samples) >= 50
     assert inside > len(samples) / 2

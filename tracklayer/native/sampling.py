@@ -24,6 +24,7 @@ import signal
 import struct
 import sys
 import threading
+import time
 from types import TracebackType
 from typing import Any
 
@@ -94,6 +95,10 @@ class Sampler:
         self._timer = ctypes.c_void_p()
         self._code: Block | None = None
         self._thread = self._process = 0
+        self._begun = 0.0
+        self.seconds = 0.0
+        """Of the processor's time that were sampled. Asking for it within a `with` is a place that the system likes to set
+        a thread aside at, and so gets samples of its own."""
         self._libc: Any = ctypes.CDLL(None, use_errno=True)
 
     @property
@@ -129,6 +134,7 @@ class Sampler:
                 struct.pack("<QiiI", 0, signal.SIGPROF, _SIGEV_THREAD_ID, threading.get_native_id()), 64
             )
             self._call("timer_create", _CLOCK_MONOTONIC, event, ctypes.byref(self._timer))
+            self._begun = time.thread_time()
             self._set(self.interval)
         except BaseException:
             self._call("sigaction", signal.SIGPROF, ctypes.byref(self._old), None)
@@ -148,6 +154,7 @@ class Sampler:
         try:
             if os.getpid() == self._process:  # a fork's child has no timer
                 self._call("timer_delete", self._timer)
+                self.seconds += time.thread_time() - self._begun
             # Ignoring a signal also throws away one that is under way, which the old handler must not get.
             ignore = _Sigaction(handler=_SIG_IGNORE)
             self._call("sigaction", signal.SIGPROF, ctypes.byref(ignore), None)
