@@ -97,8 +97,8 @@ class Sampler:
         self._thread = self._process = 0
         self._begun = 0.0
         self.seconds = 0.0
-        """Of the processor's time that were sampled. Asking for it within a `with` is a place that the system likes to set
-        a thread aside at, and so gets samples of its own."""
+        """How much of the processor's time was sampled. Who asks for that within a `with` is likely to be set aside by
+        the system just there, which makes samples of its own."""
         self._libc: Any = ctypes.CDLL(None, use_errno=True)
 
     @property
