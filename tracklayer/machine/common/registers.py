@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 
 @dataclass(frozen=True)
@@ -18,10 +17,12 @@ class Reg:
     ones:  bits that read as 1 whatever the register holds: bits that do not exist, or cannot be read.
     read:  typed function `read(machine) -> u8`; its bits of `ones` do not matter. None: all bits read as 1.
     write: typed function `write(machine, value)`; None where writes change nothing.
+    which: of several that are alike: both functions have it behind the machine.
     """
 
     address: int
     name: str
     ones: int
-    read: Callable[[Any], int] | None
-    write: Callable[[Any, int], None] | None
+    read: Callable[..., int] | None
+    write: Callable[..., None] | None
+    which: tuple[int, ...] = ()

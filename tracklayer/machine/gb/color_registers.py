@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from tracklayer.lang import typed, u8
+from tracklayer.lang import typed, u1, u2, u8
 from tracklayer.machine.common.clock import STOP_ASKED
 from tracklayer.machine.common.registers import Reg
 
@@ -101,101 +101,70 @@ def write_opri(gb: Machine, value: u8) -> None:
 
 
 @typed
-def read_palette(gb: Machine, index: u8, first: u8) -> u8:
-    """A byte of the palettes from `first` on; FF in mode 3, and for a plain cartridge."""
+def palette_index(gb: Machine, objects: u1) -> u8:
+    """Which byte of the background's or the objects' palettes is selected; bit 7 steps it after each write."""
+    return gb.color.object_index if objects else gb.color.background_index
+
+
+@typed
+def select_byte(gb: Machine, objects: u1, index: u8) -> None:
+    """Select a byte of these palettes."""
+    if objects:
+        gb.color.object_index = index
+    else:
+        gb.color.background_index = index
+
+
+@typed
+def read_palette_index(gb: Machine, objects: u1) -> u8:
+    """BCPS, OCPS; also for a plain cartridge."""
+    return palette_index(gb, objects) | 0x40 if gb.color.hardware else 0xFF
+
+
+@typed
+def write_palette_index(gb: Machine, objects: u1, value: u8) -> None:
+    """Select a byte."""
+    select_byte(gb, objects, value & 0xBF)
+
+
+@typed
+def read_palette(gb: Machine, objects: u1) -> u8:
+    """BCPD, OCPD: the selected byte; FF in mode 3, and for a plain cartridge."""
     if gb.color.functions == 0:
         return 0xFF
     ppu.catch_up(gb)
     if ppu.palettes_closed(gb):
         return 0xFF
-    colour = gb.color.palettes[(index >> 1 & 31) + (first & 32)]
+    index = palette_index(gb, objects)
+    colour = gb.color.palettes[(index >> 1 & 31) + 32 * objects]
     return u8(colour >> 8) if index & 1 else u8(colour)
 
 
 @typed
-def write_palette(gb: Machine, index: u8, first: u8, value: u8) -> u8:
-    """Write a byte of the palettes, except in mode 3. Returns the index afterwards: it steps in any case."""
+def write_palette(gb: Machine, objects: u1, value: u8) -> None:
+    """Write the selected byte, except in mode 3. The index steps in any case."""
+    if gb.color.functions == 0:
+        return
+    index = palette_index(gb, objects)
     ppu.catch_up(gb)
     if not ppu.palettes_closed(gb):
         ppu.touch(gb, 0)
-        at = (index >> 1 & 31) + (first & 32)
+        at = (index >> 1 & 31) + 32 * objects
         colour = gb.color.palettes[at]
         gb.color.palettes[at] = colour & 0xFF | value << 8 if index & 1 else colour & 0xFF00 | value
-    return index & 0x80 | (index + (index >> 7)) & 0x3F
+    select_byte(gb, objects, index & 0x80 | (index + (index >> 7)) & 0x3F)
 
 
 @typed
-def read_bcps(gb: Machine) -> u8:
-    """BCPS, also for a plain cartridge."""
-    return gb.color.background_index | 0x40 if gb.color.hardware else 0xFF
+def read_odd(gb: Machine, which: u2) -> u8:
+    """FF72 and FF73, bytes of no known use."""
+    return gb.color.odd[which] if gb.color.hardware else 0xFF
 
 
 @typed
-def write_bcps(gb: Machine, value: u8) -> None:
-    """Select a byte of the background's palettes."""
-    gb.color.background_index = value & 0xBF
-
-
-@typed
-def read_bcpd(gb: Machine) -> u8:
-    """BCPD: the selected byte."""
-    return read_palette(gb, gb.color.background_index, 0)
-
-
-@typed
-def write_bcpd(gb: Machine, value: u8) -> None:
-    """Write the selected byte."""
-    if gb.color.functions:
-        gb.color.background_index = write_palette(gb, gb.color.background_index, 0, value)
-
-
-@typed
-def read_ocps(gb: Machine) -> u8:
-    """OCPS, also for a plain cartridge."""
-    return gb.color.object_index | 0x40 if gb.color.hardware else 0xFF
-
-
-@typed
-def write_ocps(gb: Machine, value: u8) -> None:
-    """Select a byte of the objects' palettes."""
-    gb.color.object_index = value & 0xBF
-
-
-@typed
-def read_ocpd(gb: Machine) -> u8:
-    """OCPD: the selected byte."""
-    return read_palette(gb, gb.color.object_index, 32)
-
-
-@typed
-def write_ocpd(gb: Machine, value: u8) -> None:
-    """Write the selected byte."""
-    if gb.color.functions:
-        gb.color.object_index = write_palette(gb, gb.color.object_index, 32, value)
-
-
-@typed
-def read_ff72(gb: Machine) -> u8:
-    """FF72, a byte of no known use."""
-    return gb.color.odd[0] if gb.color.hardware else 0xFF
-
-
-@typed
-def write_ff72(gb: Machine, value: u8) -> None:
+def write_odd(gb: Machine, which: u2, value: u8) -> None:
     """Keep it."""
-    gb.color.odd[0] = value
-
-
-@typed
-def read_ff73(gb: Machine) -> u8:
-    """FF73, like FF72."""
-    return gb.color.odd[1] if gb.color.hardware else 0xFF
-
-
-@typed
-def write_ff73(gb: Machine, value: u8) -> None:
-    """Keep it."""
-    gb.color.odd[1] = value
+    gb.color.odd[which] = value
 
 
 @typed
@@ -222,19 +191,21 @@ def write_ff75(gb: Machine, value: u8) -> None:
     gb.color.odd[3] = value & 0x70
 
 
+BACKGROUND, OBJECTS = (0,), (1,)
+
 REGISTERS = (
-    #   address name    reads as 1  on read    on write
-    Reg(0xFF4D, "KEY1", 0x00,       read_key1, write_key1),
-    Reg(0xFF4F, "VBK",  0x00,       read_vbk,  write_vbk),
-    Reg(0xFF56, "RP",   0x00,       read_rp,   write_rp),
-    Reg(0xFF68, "BCPS", 0x00,       read_bcps, write_bcps),
-    Reg(0xFF69, "BCPD", 0x00,       read_bcpd, write_bcpd),
-    Reg(0xFF6A, "OCPS", 0x00,       read_ocps, write_ocps),
-    Reg(0xFF6B, "OCPD", 0x00,       read_ocpd, write_ocpd),
-    Reg(0xFF6C, "OPRI", 0x00,       read_opri, write_opri),
-    Reg(0xFF70, "SVBK", 0x00,       read_svbk, write_svbk),
-    Reg(0xFF72, "FF72", 0x00,       read_ff72, write_ff72),
-    Reg(0xFF73, "FF73", 0x00,       read_ff73, write_ff73),
-    Reg(0xFF74, "FF74", 0x00,       read_ff74, write_ff74),
-    Reg(0xFF75, "FF75", 0x00,       read_ff75, write_ff75),
+    #   address name    reads as 1  on read             on write             which
+    Reg(0xFF4D, "KEY1", 0x00,       read_key1,          write_key1),
+    Reg(0xFF4F, "VBK",  0x00,       read_vbk,           write_vbk),
+    Reg(0xFF56, "RP",   0x00,       read_rp,            write_rp),
+    Reg(0xFF68, "BCPS", 0x00,       read_palette_index, write_palette_index, BACKGROUND),
+    Reg(0xFF69, "BCPD", 0x00,       read_palette,       write_palette,       BACKGROUND),
+    Reg(0xFF6A, "OCPS", 0x00,       read_palette_index, write_palette_index, OBJECTS),
+    Reg(0xFF6B, "OCPD", 0x00,       read_palette,       write_palette,       OBJECTS),
+    Reg(0xFF6C, "OPRI", 0x00,       read_opri,          write_opri),
+    Reg(0xFF70, "SVBK", 0x00,       read_svbk,          write_svbk),
+    Reg(0xFF72, "FF72", 0x00,       read_odd,           write_odd,           (0,)),
+    Reg(0xFF73, "FF73", 0x00,       read_odd,           write_odd,           (1,)),
+    Reg(0xFF74, "FF74", 0x00,       read_ff74,          write_ff74),
+    Reg(0xFF75, "FF75", 0x00,       read_ff75,          write_ff75),
 )  # fmt: skip

@@ -116,7 +116,7 @@ def read_io(gb: Machine, address: u16) -> u8:
         if address == reg.address:
             if reg.read is None:
                 return 0xFF
-            return reg.read(gb) | reg.ones
+            return reg.read(gb, *reg.which) | reg.ones
     if apu.FIRST <= address < apu.FIRST + apu.COUNT:
         return apu.read(gb, address)
     return 0xFF
@@ -128,7 +128,7 @@ def write_io(gb: Machine, address: u16, value: u8) -> None:
     for reg in REGISTERS:
         if address == reg.address:
             if reg.write is not None:
-                reg.write(gb, value)
+                reg.write(gb, *reg.which, value)
             return
     if address == 0xFFFF:
         write_ie(gb, value)
