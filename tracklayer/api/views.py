@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import numpy
     from numpy.typing import NDArray
 
+    from .crew import Crowd
+
 CYCLES_PER_FRAME = 70_224
 CYCLES_PER_SECOND = 4_194_304
 
@@ -54,6 +56,7 @@ class Views:
     _in_access: int
     _sent: bytearray
     _runner: int
+    _crowd: Crowd | None
     _sound: Sound
     _super: bool
     _held: NDArray[numpy.uint8] | None
@@ -109,13 +112,15 @@ class Views:
     @property
     def memory(self) -> Memory:
         """The guest's address space: `gb.memory[0xC000]`, `gb.memory[0xC000:0xC010]`, and assignments to these."""
-        self._here()
+        if self._runner or self._crowd is not None:
+            self._here()
         return self._memory
 
     @property
     def registers(self) -> Registers:
         """The processor's registers: `gb.registers.a`, `.hl`, `.pc`, `.flag_z`, and assignments to these."""
-        self._here()
+        if self._runner or self._crowd is not None:
+            self._here()
         return self._frozen if self._in_access else self._registers
 
     @property
