@@ -9,6 +9,7 @@ Invariant: the glue takes the GIL from `host.thread` and puts it back there. An 
 
 from __future__ import annotations
 
+import platform
 from typing import NamedTuple
 
 from ..lang import Host, layout
@@ -186,6 +187,20 @@ class BatchPlaces(NamedTuple):
     seat_size: int
 
 
+class _Hint(NamedTuple):
+    """An instruction that says that the processor waits in a loop."""
+
+    declare: str
+    call: str
+
+
+_PAUSE = (
+    _Hint("declare void @llvm.aarch64.hint(i32)", "call void @llvm.aarch64.hint(i32 1)")
+    if platform.machine().lower() in ("aarch64", "arm64")
+    else _Hint("declare void @llvm.x86.sse2.pause()", "call void @llvm.x86.sse2.pause()")
+)
+"""PAUSE, or YIELD."""
+
 AWAY, LISTENING, CALLED = range(3)
 """Whether a helping thread waits for the next job without having gone back to Python, and was given it."""
 
@@ -223,7 +238,7 @@ def advance_all_glue(places: BatchPlaces) -> str:
     Returns: 1 if nothing was left, 0 if `ready` said no.
     """
     return f"""
-declare void @llvm.x86.sse2.pause()
+{_PAUSE.declare}
 {slots_table()}
 define ptr @advance_all(ptr %self, ptr %arguments, i64 %argument.count) nounwind {{
 {_slots()}
@@ -310,7 +325,7 @@ consider:
   %stays = and i1 %patient, %calm
   br i1 %stays, label %still, label %rise
 still:
-  call void @llvm.x86.sse2.pause()
+  {_PAUSE.call}
   %looks.more = add i64 %looks, 1
   br label %listen
 rise:
@@ -332,7 +347,7 @@ watch_more:
   %watching = icmp ult i64 %watched, {PATIENCE}
   br i1 %watching, label %watch_on, label %hurry
 watch_on:
-  call void @llvm.x86.sse2.pause()
+  {_PAUSE.call}
   %watched.more = add i64 %watched, 1
   br label %watch
 hurry:
