@@ -10,12 +10,21 @@ import pytest
 
 from tracklayer import GameBoy
 
-from .images import cartridge
+from .images import cartridge, signed
 
 LCDC, SCY, SCX, BGP, WY, WX = 0xFF40, 0xFF42, 0xFF43, 0xFF47, 0xFF4A, 0xFF4B
+VBK, HDMA1, BCPS, BCPD = 0xFF4F, 0xFF51, 0xFF68, 0xFF69
 FRAME = 70_224
 WRITER = bytes.fromhex("210098 34 23 CBFC CBB4 CBAC CBE4 CBDC 18F2".replace(" ", ""))
 """Counts in the bytes of both maps, whatever the PPU does: in VBlank, in HBlank, and in vain in between."""
+
+
+def image(program: bytes, model: str) -> bytes:
+    """A cartridge that knows the Color if that is the model."""
+    made = bytearray(cartridge(program))
+    made[0x143] = 0x80 if model == "cgb" else 0
+    made[0x1000:0x1100] = random.Random(1).randbytes(0x100)  # for VRAM DMA
+    return signed(made)
 
 
 def known(gb: GameBoy) -> int:
@@ -30,7 +39,7 @@ def forget(gb: GameBoy) -> None:
 
 def disturb(gb: GameBoy, dice: random.Random) -> None:
     """Something that may or may not be seen."""
-    kind = dice.randrange(12)
+    kind = dice.randrange(15 if gb.model == "cgb" else 12)
     if kind < 3:
         gb.memory[0x8000 + dice.randrange(0x1800)] = dice.randrange(256)
     elif kind < 6:
@@ -46,14 +55,28 @@ def disturb(gb: GameBoy, dice: random.Random) -> None:
     elif kind == 10:
         place = 0xFE00 + 4 * dice.randrange(40)
         gb.memory[place : place + 4] = bytes((dice.randrange(160), dice.randrange(168), dice.randrange(256), 0))
+    elif kind == 11:
+        gb.memory[place_of_objects(dice)] = 0
+    elif kind == 12:
+        gb.memory[BCPS], gb.memory[BCPD] = dice.randrange(8), dice.randrange(256)
+    elif kind == 13:
+        gb.memory[VBK] = dice.randrange(2)
+    elif kind == 14:
+        gb.memory[HDMA1 : HDMA1 + 5] = bytes((0x10, 0, dice.choice((0, 0x18, 0x19)), 0, dice.choice((0x87, 0x03))))
+
+
+def place_of_objects(dice: random.Random) -> int:
+    """An object's Y: it goes off the screen."""
+    return 0xFE00 + 4 * dice.randrange(40)
 
 
 @pytest.mark.parametrize("program", [b"\x18\xfe", WRITER], ids=["still", "writer"])
-@pytest.mark.parametrize("seed", range(6))
-def test_pictures_are_those_of_lines_drawn_anew(seed: int, program: bytes) -> None:
+@pytest.mark.parametrize("model", ["dmg", "cgb", "cgb-compat"])
+@pytest.mark.parametrize("seed", range(4))
+def test_pictures_are_those_of_lines_drawn_anew(seed: int, model: str, program: bytes) -> None:
     pytest.importorskip("llvmlite")
     dice = random.Random(seed)
-    one, other = (GameBoy(cartridge(program), engine="interpreter", model="dmg") for _ in range(2))
+    one, other = (GameBoy(image(program, model), engine="interpreter", model=model) for _ in range(2))
     stood = 0
     for turn in range(150):
         snapshot = one.snapshot() if turn % 40 == 11 else None
@@ -93,8 +116,9 @@ def test_a_change_is_known_by_its_row_of_the_map(engine: str) -> None:
     assert [drawn.rows[row] == drawn.changes for row in range(64)] == [row == 5 for row in range(64)]
 
 
-def test_what_was_white_while_the_lcd_was_off_is_drawn_again(engine: str) -> None:
-    gb = GameBoy(cartridge(), engine=engine, model="dmg")
+@pytest.mark.parametrize("model", ["dmg", "cgb-compat"])
+def test_what_was_white_while_the_lcd_was_off_is_drawn_again(model: str, engine: str) -> None:
+    gb = GameBoy(cartridge(), engine=engine, model=model)
     gb.tick(4)
     logo = gb.screen
     assert (logo != logo[0, 0]).any()
@@ -106,3 +130,17 @@ def test_what_was_white_while_the_lcd_was_off_is_drawn_again(engine: str) -> Non
     for _ in range(4):
         assert (gb.screen == logo).all()
         gb.tick()
+
+
+def test_a_palette_that_changes_in_the_middle_of_a_picture_changes_the_rest_of_it(engine: str) -> None:
+    gb = GameBoy(image(b"\x18\xfe", "cgb"), engine=engine, model="cgb")
+    gb.tick(4)
+    while gb.memory[0xFF44] != 70 or gb.memory[0xFF41] & 3:
+        gb.run(cycles=16)
+    gb.memory[BCPS], gb.memory[BCPD] = 0x80, 0x1F
+    gb.memory[BCPD] = 0
+    gb.tick()
+    screen = gb.screen
+    assert (screen[:70] == screen[0, 0]).all()
+    assert (screen[71:] == screen[143, 0]).all()
+    assert screen[0, 0].tolist() != screen[143, 0].tolist()

@@ -149,6 +149,7 @@ def write_palette(gb: Machine, objects: u1, value: u8) -> None:
     ppu.catch_up(gb)
     if not ppu.palettes_closed(gb):
         ppu.touch(gb, 0)
+        gb.host.drawn.unsure = 1
         at = (index >> 1 & 31) + 32 * objects
         colour = gb.color.palettes[at]
         gb.color.palettes[at] = colour & 0xFF | value << 8 if index & 1 else colour & 0xFF00 | value

@@ -76,6 +76,7 @@ def copy_block(gb: Machine) -> None:
         value = source_byte(gb, u16(gb.hdma.source + index))
         if free:
             gb.vram[bank + ((gb.hdma.target + index) & 0x1FFF)] = value
+            gb.host.drawn.unsure = 1
         index = u8(index + 1)
     gb.hdma.source = u16(gb.hdma.source + BLOCK)
     gb.hdma.target = u16(gb.hdma.target + BLOCK)

@@ -46,7 +46,9 @@ class Picture:
 
 
 TILE_WORDS, MAP_WORDS = 0x1800 // 8, 0x800 // 8
-"""A DMG's VRAM, in words of 8 bytes: tile data, then both maps."""
+"""A bank of VRAM, in words of 8 bytes: tile data, then both maps."""
+BANK_WORDS = TILE_WORDS + MAP_WORDS
+PALETTE_WORDS = 64 * 2 // 8
 
 
 @struct
@@ -54,7 +56,9 @@ class Drawn:
     """What the lines of both pictures were drawn with (ppu/unchanged.py)."""
 
     unsure: u8
-    """1: VRAM may be another than `seen`."""
+    """1: VRAM or the palettes may be others than `seen`."""
+    looks: u8
+    """How often that was looked at in this frame."""
     changes: u64
     """How often it was."""
     rows: Array[u64] = array(64)
@@ -63,7 +67,8 @@ class Drawn:
     """By picture and line: the registers, and which row; 0: nothing is known."""
     when: Array[u64] = array(2 * 144)
     """`changes` then."""
-    seen: Array[u64] = array(TILE_WORDS + MAP_WORDS)
+    seen: Array[u64] = array(2 * BANK_WORDS)
+    seen_palettes: Array[u64] = array(PALETTE_WORDS)
 
 
 COLOUR_WORDS = 160 // 4 * 144

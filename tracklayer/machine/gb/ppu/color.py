@@ -15,6 +15,7 @@ from __future__ import annotations
 from tracklayer.lang import typed, u8, u16, u64
 
 from ..host import COLOUR_WORDS
+from . import unchanged
 from .line import (
     ONES,
     SPREAD,
@@ -39,6 +40,8 @@ ATTRIBUTES = 0x2000
 @typed(outline=True)
 def draw(gb: Machine) -> None:
     """Draw the current line into the picture that is not shown."""
+    if unchanged.stands(gb):
+        return
     if gb.color.functions:
         draw_background(gb, attributed_row)
         if begins_on_line(gb):

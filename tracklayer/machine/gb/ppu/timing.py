@@ -383,6 +383,7 @@ def frame_end(gb: Machine) -> None:
 def free_vram(gb: Machine, free: u1) -> None:
     """From here on VRAM can, or cannot, be accessed without asking. The first access that may opens its pages."""
     gb.ppu.vram_free = free
+    gb.host.drawn.looks = 0
     if free == 0 and gb.host.vram_open != 0:
         gb.host.drawn.unsure = 1
         open_vram(gb, 0)

@@ -1,41 +1,45 @@
 """Lines that would come out as they did when this half of the picture was last drawn: they stay as they are.
 
 For:       finding out whether a line would, from what it is drawn with: registers, and what VRAM holds.
-Not for:   lines with objects, or drawn dot by dot; a Game Boy Color's.
-Invariant: where `host.drawn.registers` is not 0 for a line, the picture has there what these registers make of VRAM as
-           it was after `host.drawn.when` changes, and `host.drawn.seen` is VRAM as it is, unless `host.drawn.unsure`.
+Not for:   lines with objects, or drawn dot by dot.
+Invariant: where `host.drawn.registers` is not 0 for a line, the picture has there what these registers make of VRAM and
+           palettes as they were after `host.drawn.when` changes, and `host.drawn.seen` is what they are, unless
+           `host.drawn.unsure`.
 
-VRAM is compared with a copy when lines are drawn and somebody may have written to it since: 8 KiB, as fast as two lines
-are drawn. Each of the maps' 64 rows has the number of the last change of what it shows.
+VRAM and palettes are compared with a copy when lines are drawn and somebody may have written to them since: 8 or 16
+KiB, as fast as a few lines are drawn. So that is done a few times in a frame only: where something is written between
+all lines, they are drawn. Each of the maps' 64 rows has the number of the last change of what it shows.
 """
 
 from __future__ import annotations
 
-from tracklayer.lang import address_of, pointer, pointer_at, typed, u16, u32, u64, unlikely
+from tracklayer.lang import address_of, pointer, pointer_at, typed, u8, u16, u32, u64, unlikely
 
-from ..host import MAP_WORDS, TILE_WORDS
+from ..host import BANK_WORDS, PALETTE_WORDS, TILE_WORDS
 from .state import BG_ENABLE, BG_MAP, HEIGHT, OBJ_ENABLE, TILE_DATA, WINDOW_MAP, Machine
 from .window import begins_on_line
 
 KNOWN = 1 << 63
 WITH_WINDOW = 1 << 62
+LOOKS = 4
+"""In a frame, at most."""
 
 
 @typed
 def stands(gb: Machine) -> bool:
     """Whether the current line is in the picture already. If not, it is taken to be drawn now."""
     drawn = gb.host.drawn
-    if unlikely(drawn.unsure != 0):
+    if unlikely(drawn.unsure != 0) and drawn.looks < LOOKS:
         look(gb)
     at = (1 - gb.host.shown) * HEIGHT + gb.ppu.line
     if at >= 2 * HEIGHT:
         return False
-    if gb.ppu.lcdc & OBJ_ENABLE != 0 and gb.ppu.object_count > 0:
+    if drawn.unsure != 0 or (gb.ppu.lcdc & OBJ_ENABLE != 0 and gb.ppu.object_count > 0):
         drawn.registers[at] = 0
         return False
-    used: u64 = KNOWN | gb.ppu.bgp
+    used: u64 = KNOWN | gb.ppu.bgp | gb.color.functions << 15
     changed: u64 = 0
-    if gb.ppu.lcdc & BG_ENABLE:
+    if gb.ppu.lcdc & BG_ENABLE != 0 or gb.color.functions != 0:
         y = (gb.ppu.line + gb.ppu.scy) & 0xFF
         changed = drawn.rows[(gb.ppu.lcdc & BG_MAP) * 4 + (y >> 3)]
         used = used | (gb.ppu.lcdc & (BG_ENABLE | BG_MAP | TILE_DATA)) << 8 | gb.ppu.scx << 16 | y << 24
@@ -51,38 +55,48 @@ def stands(gb: Machine) -> bool:
 
 @typed(outline=True)
 def look(gb: Machine) -> None:
-    """Compare VRAM with what it was."""
+    """Compare VRAM and the palettes with what they were."""
     drawn = gb.host.drawn
     drawn.unsure = 0
+    drawn.looks = u8(drawn.looks + 1)
     words = pointer_at(address_of(pointer(gb.vram)), u64)
+    end: u32 = 2 * BANK_WORDS if gb.color.hardware else BANK_WORDS
     index: u32 = 0
     differs: u64 = 0
-    while index < TILE_WORDS + MAP_WORDS:
+    while index < end and index < 2 * BANK_WORDS:
         differs = differs | (words[index] ^ drawn.seen[index])
         index += 1
-    if differs:
+    colours = pointer_at(address_of(pointer(gb.color.palettes)), u64)
+    palettes: u64 = 0
+    for index in range(PALETTE_WORDS):
+        palettes = palettes | (colours[index] ^ drawn.seen_palettes[index])
+        drawn.seen_palettes[index] = colours[index]
+    if differs | palettes:
         drawn.changes += 1
-        note(gb)
+        note(gb, palettes)
 
 
 @typed(cold=True)
-def note(gb: Machine) -> None:
-    """VRAM is not what it was: note whose rows changed, and what it is now. Tile data is everybody's."""
+def note(gb: Machine, palettes: u64) -> None:
+    """Note whose rows changed, and what VRAM is now. Tile data is everybody's, and so are the palettes."""
     drawn = gb.host.drawn
     words = pointer_at(address_of(pointer(gb.vram)), u64)
+    everywhere: u64 = palettes
     index: u32 = 0
-    tiles: u64 = 0
     while index < TILE_WORDS:
-        tiles = tiles | (words[index] ^ drawn.seen[index])
-        drawn.seen[index] = words[index]
+        for bank in range(2):
+            place = bank * BANK_WORDS + index
+            everywhere = everywhere | (words[place] ^ drawn.seen[place])
+            drawn.seen[place] = words[place]
         index += 1
     row: u32 = 0
     while row < 64:
-        differs: u64 = tiles
-        for column in range(4):
-            place = TILE_WORDS + row * 4 + column
-            differs = differs | (words[place] ^ drawn.seen[place])
-            drawn.seen[place] = words[place]
+        differs: u64 = everywhere
+        for bank in range(2):
+            for column in range(4):
+                place = bank * BANK_WORDS + TILE_WORDS + row * 4 + column
+                differs = differs | (words[place] ^ drawn.seen[place])
+                drawn.seen[place] = words[place]
         if differs:
             drawn.rows[row] = drawn.changes
         row += 1
