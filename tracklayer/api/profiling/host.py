@@ -72,6 +72,7 @@ SYMBOLS = (
     ("f.machine.gb.hooks.", HOOKS),
     ("f.machine.", BUS),
     ("f.api.", HOOKS),
+    ("f.translate.", BETWEEN),
     ("dispatch", BETWEEN),
     ("single", BETWEEN),
     ("redispatch", BETWEEN),
