@@ -10,31 +10,13 @@ from typing import Any
 
 import pytest
 
-from tracklayer.machine.gb import build, cartridge
 from tracklayer.machine.gb.interrupts import STAT
 from tracklayer.machine.gb.model import CGB_C, DMG
 from tracklayer.machine.gb.ppu import registers, timing
 
+from .placed import at, at_frame
+
 HBLANK, VBLANK, OAM, LYC = 0x08, 0x10, 0x20, 0x40
-
-
-def at(line: int, dot: int, *, model: Any, stat: int, lyc: int = 0xFF, double: int = 0) -> Any:
-    """A console whose PPU stands at a dot of a line, with no interrupt requested."""
-    gb: Any = build.new_console(cartridge.load(bytes(0x143) + b"\x80" + bytes(0x7EBC)), model)
-    gb.clock.deadline += 100_000
-    timing.catch_up(gb)
-    registers.write_lcdc(gb, 0x11)
-    registers.write_lcdc(gb, 0x91)
-    gb.ppu.lyc = lyc
-    gb.ppu.stat = stat
-    gb.speed.double = double
-    gb.speed.time, gb.speed.dots = gb.clock.now(), gb.ppu.line_start + 4
-    target = gb.ppu.line_start + (line * 456 + dot)
-    gb.clock.deadline += (target - gb.speed.dots) << double
-    timing.catch_up(gb)
-    assert (gb.ppu.line, gb.dots() - gb.ppu.line_start) == (line, dot)
-    gb.interrupts.flags = 0
-    return gb
 
 
 def requested(gb: Any, dots: int = 40) -> int:
@@ -56,15 +38,6 @@ def test_mode_2_can_be_selected_late(line: int, dot: int, model: Any, double: in
     gb = at(line, dot, model=model, stat=0, double=double) if line else at_frame(dot, model)
     registers.write_stat(gb, OAM)
     assert requested(gb) == asks
-
-
-def at_frame(dot: int, model: Any) -> Any:
-    """The same, in line 0 of a frame that is not the first after the LCD went on."""
-    gb = at(153, 400, model=model, stat=0)
-    gb.clock.deadline += 56 + dot
-    timing.catch_up(gb)
-    gb.interrupts.flags = 0
-    return gb
 
 
 @pytest.mark.parametrize(

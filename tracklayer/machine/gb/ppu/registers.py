@@ -52,6 +52,10 @@ FALLS_LATE = (1, 6, 2)
 """T-cycles until LYC's signal falls, once LYC is written: on a DMG, a Color, and at double speed.
 
 Proof: gambatte m0enable/lycdisable_ff45_*."""
+WY_LATE = (1, 5, 1)
+"""How many dots late a write to WY reaches the pipeline: on a DMG, a Color, and at double speed.
+
+Proof: gambatte window/arg/late_wy_FFto2_ly2_*."""
 DOTS_BEFORE_ON = 4
 """When the LCD goes on, the first line is already so many dots old."""
 
@@ -77,7 +81,7 @@ def write_lcdc(gb: Machine, value: u8) -> None:
     elif value & LCD_ENABLE and not before & LCD_ENABLE:
         lcd_on(gb)
     if value & LCD_ENABLE:
-        window.match_wy(gb)
+        match_wy(gb)
     gb.clock.attention()
 
 
@@ -121,7 +125,7 @@ def change_in_steps(gb: Machine, value: u8) -> None:
                 touch(gb, late(gb, dots) + 1)
                 gb.ppu.pipe.tile_data = 0
             gb.ppu.lcdc = mixed
-            window.match_wy(gb)
+            match_wy(gb)
 
 
 @typed
@@ -205,10 +209,15 @@ def write_stat(gb: Machine, value: u8) -> None:
 
 
 @typed
+def dot_of_write(gb: Machine) -> u64:
+    """The dot of the line at which a write takes effect whose `catch_up_late` was done."""
+    return u64(speed.dots(gb) + late(gb, 2) - gb.ppu.line_start)
+
+
+@typed
 def vblank_just_changed(gb: Machine) -> bool:
     """Whether a Color's VBlank began or ended in the dot in which a write takes effect. At double speed none does."""
-    dot = u64(speed.dots(gb) + late(gb, 2) - gb.ppu.line_start)
-    return late(gb, 2) == 2 and dot == COMPARE_DOT and gb.ppu.line % HEIGHT == 0
+    return late(gb, 2) == 2 and dot_of_write(gb) == COMPARE_DOT and gb.ppu.line % HEIGHT == 0
 
 
 @typed
@@ -217,7 +226,7 @@ def lingering(gb: Machine) -> u8:
 
     Proof: gambatte m0enable/late_enable_*, m2enable/late_enable_*, lycEnable/ff41_disable_2.
     """
-    dot = u64(speed.dots(gb) + late(gb, 2) - gb.ppu.line_start)
+    dot = dot_of_write(gb)
     if dot >= 4 or gb.ppu.lcdc & LCD_ENABLE == 0:
         return 0
     if dot < max(late(gb, 2), 1):
@@ -282,8 +291,7 @@ def write_lyc(gb: Machine, value: u8) -> None:
         # The signal falls a little later: mode 0 does not ask for an interrupt until then.
         catch_up_ahead(gb, FALLS_LATE[gb.color.hardware + gb.speed.double])
     gb.ppu.lyc = value
-    dot = u64(speed.dots(gb) + late(gb, 2) - gb.ppu.line_start)
-    if gb.ppu.lcdc & LCD_ENABLE != 0 and dot >= DOTS_PER_LINE - COMPARE_DOT:
+    if gb.ppu.lcdc & LCD_ENABLE != 0 and dot_of_write(gb) >= DOTS_PER_LINE - COMPARE_DOT:
         gb.ppu.matched = gb.ppu.compare == value
     elif gb.ppu.lcdc & LCD_ENABLE:
         stat.update(gb)
@@ -363,11 +371,23 @@ def read_wy(gb: Machine) -> u8:
 
 @typed
 def write_wy(gb: Machine, value: u8) -> None:
-    """The window's top line."""
+    """The window's top line. On a Color line 0 is compared with it a little later than others."""
     catch_up_late(gb)
-    touch(gb, late(gb, 2))
+    touch(gb, WY_LATE[gb.color.hardware + gb.speed.double])
+    if gb.color.hardware != 0 and gb.ppu.line == 0 and dot_of_write(gb) < window.COLOR_DOT:
+        gb.ppu.window_reached = 0
     gb.ppu.wy = value
     if gb.ppu.lcdc & LCD_ENABLE:
+        match_wy(gb)
+
+
+@typed
+def match_wy(gb: Machine) -> None:
+    """WY or LCDC was written: compare LY, unless it is about to step.
+
+    Proof: gambatte window/arg/late_wy_FFto1_ly2_*, window/late_enable_afterVblank_*.
+    """
+    if dot_of_write(gb) < DOTS_PER_LINE - 2:
         window.match_wy(gb)
 
 

@@ -19,6 +19,8 @@ from .state import HEIGHT, WINDOW_ENABLE, Machine
 LATE_WX = 166
 """WX that is matched too late for this line, and held for the next; but not on a Color."""
 
+COLOR_DOT = 6
+"""When a Color compares line 0 with WY. Proof: gambatte window/late_wy_*."""
 FETCH_DOTS = 6
 """A tile's fetch: two dots each for its number, its low and its high bits."""
 
