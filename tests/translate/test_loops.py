@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
+from tracklayer.compiler.program import Program
 from tracklayer.compiler.text import Block
 from tracklayer.isa import assemble
+from tracklayer.translate.interpreter import convention_of
 from tracklayer.translate.loops import Body, find_loops
+from tracklayer.translate.narrow import narrow
 from tracklayer.translate.region_code import region_program
 from tracklayer.translate.regions import find_region
 
@@ -103,6 +106,30 @@ def test_halves() -> None:
 )  # fmt: skip
 def test_what_is_compared_with_zero(lines: str, found: Any) -> None:
     assert body(lines).zero_test("%z") == found
+
+
+ROTATION = "%b = and i32 %f1.8, 255\n%l = shl i32 %b, 3\n%r = lshr i32 %b, 5\n%o = or i32 %l, %r\n%x = and i32 %o, 255"
+
+
+def test_rotations() -> None:
+    assert body(ROTATION).rotation("%x") == ("%b", 3)
+    assert body(ROTATION.replace("%b, 5", "%b, 4")).rotation("%x") is None
+    assert body(ROTATION.replace("%f1.8, 255", "%f1.8, 511")).rotation("%x") is None  # nine bits
+    assert body(ROTATION.replace("lshr i32 %b", "lshr i32 %f1.10")).rotation("%x") is None
+
+
+def test_sums_of_bytes_are_narrowed() -> None:
+    it = body("%m = and i32 %f1.8, 255\n%s = add i32 %f1.10, %m\n%c = icmp ugt i32 %s, 255\n%r = and i32 %s, 255")
+    block = Block("b1")
+    block.lines = ["  %s = add i32 %f1.10, %m", "  %c = icmp ugt i32 %s, 255", "  %r = and i32 %s, 255"]
+    program = Program(convention_of(ToyGuest), {})
+    narrow(program, it, [block])
+    text = "\n".join(block.lines)
+    assert "call {i8, i1} @llvm.uadd.with.overflow.i8(i8 %s.a, i8 %s.b)" in text
+    assert "%c = or i1 %s.c, false" in text
+    assert "%r = zext i8 %s.v to i32" in text
+    wide = body("%s = add i32 %f1.8, %f1.10\n%c = icmp ugt i32 %s, 255")
+    assert not wide.is_sum_of_bytes("%s")
 
 
 def test_the_fast_way_looks_pages_up_before_the_loop() -> None:

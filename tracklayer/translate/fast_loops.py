@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..compiler.convention import Virtual, find
 from ..compiler.text import POINTER, Block
 from .loops import Body, Loop, Node, Sum
+from .narrow import narrow
 
 if TYPE_CHECKING:
     from .region_code import Place, RegionCompiler
@@ -33,14 +34,14 @@ Plan = int | Halves | None
 
 
 class FastLoop:
-    """Writes one loop's fast way, and the way to it from the place of its header."""
+    """Writes one loop's fast way, and the way to it."""
 
     def __init__(self, compiler: RegionCompiler, loop: Loop) -> None:
         self.compiler = compiler
         self.loop = loop
         self.text = compiler.walker.text
-        self.at = compiler.heads[loop.header]
-        self.plain = compiler.again[loop.header]
+        self.at = compiler.again[loop.header]
+        self.plain = compiler.heads[loop.header]
         self.pass_number = f"%f{loop.header}.pass"
         self.plans: dict[int, Plan] = {}
         self.lines: list[str] = []
@@ -55,7 +56,7 @@ class FastLoop:
             self.text.discard_after(count)
             for place, length in marks:
                 del place.incoming[length:]
-            self.compiler.enter(self.plain, self.at.block, self._initial())
+            self.compiler.enter(self.plain, self.at.block, self._plainly())
 
     def _try(self) -> bool:
         compiler, header = self.compiler, self.loop.header
@@ -126,8 +127,11 @@ class FastLoop:
 
     # -------------------------------------------------------------------------------- before the loop
 
-    def _initial(self) -> dict[int, str]:
-        return {field.offset: self.at.phi(field.offset) for field in self.compiler.fields}
+    def _plainly(self) -> dict[int, str]:
+        """What the plain code gets where the fast way cannot be gone."""
+        from .region_code import TRIED
+
+        return {**{field.offset: self.at.phi(field.offset) for field in self.compiler.fields}, TRIED: "true"}
 
     def _op(self, text: str) -> str:
         name = self.text.fresh()
@@ -167,7 +171,7 @@ class FastLoop:
         at = self.at.block
         at.lines += self.lines
         at.lines.append(f"  br i1 {many}, label %{begin.label}, label %{self.plain.block.label}")
-        self.plain.incoming.append((at.label, self._initial()))
+        self.plain.incoming.append((at.label, self._plainly()))
 
     def _counts(self, blocks: list[Block], exits: list[str]) -> list[tuple[Sum, int, Block, str]]:
         """The ways out that are taken when a count reaches zero: the count, where it is tested, and the way on."""
@@ -246,6 +250,7 @@ class FastLoop:
                     passes = self._op(f"select i1 {there}, i32 0, i32 {passes}")
                     passes = self._least(passes, far) if far else passes
                     block.lines[-1] = f"  br label %{no}"
+        narrow(self.compiler.program, self.body, blocks)
         self._replace(blocks, replaced, offsets)
         return passes
 
@@ -366,7 +371,7 @@ class FastLoop:
         from .region_code import write_phi
 
         if not isinstance(self.plans[field.offset], Halves):
-            write_phi(place, field)
+            write_phi(place, field.offset, field.width)
             return
         name = place.phi(field.offset)
         blocks = {block.label: block for block in self.text.blocks}

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 REGION = "region"
 """The name of a region's handler."""
+LONGEST = 1 << 21
+"""Instructions between samples at most."""
 SHARE = 16
 """A place with more than this part of all instructions is hot."""
 AT_ONCE = 4
@@ -81,6 +83,8 @@ class Hot:
         self.waiting: list[tuple[int, int]] = []
         """Heads that have no code yet which a region could stand in for: their places, and the region's address."""
         self.work: Compilation | None = None
+        self.pause = settings.step * SAMPLES
+        """Instructions between samples while nothing is done about what they say."""
 
     def tend(self, state: Translator) -> None:
         """Take a console's samples in; ask for regions, or swap them in, if it is time."""
@@ -90,8 +94,10 @@ class Hot:
             if self.work:
                 self._collect(self.work)
             elif self.total >= self.settings.warm:
-                self._choose()
-                state.step *= 1 if self.work else SAMPLES
+                found = self._choose()
+                self.pause = self.settings.step * SAMPLES if found else min(2 * self.pause, LONGEST)
+                if not self.work:
+                    state.step = self.pause
             self._swap_in()
 
     def _take(self, state: Any) -> None:
@@ -102,8 +108,8 @@ class Hot:
                 self.heat[offset, sample.pc] = self.heat.get((offset, sample.pc), 0) + sample.instructions
             self.total += sample.instructions
 
-    def _choose(self) -> None:
-        """Ask for regions of what is hot and not covered."""
+    def _choose(self) -> bool:
+        """Ask for regions of what is hot and not covered. Returns: whether there are any."""
         rom = (ctypes.c_uint8 * self.cache.cache.size).from_address(self.cache.cache.base)
         found: list[tuple[int, Region]] = []
         for (offset, pc), instructions in sorted(self.heat.items(), key=lambda item: -item[1]):
@@ -129,6 +135,7 @@ class Hot:
         elif wanted:
             with contextlib.suppress(OSError):
                 self.work = Compilation(self.guest, wanted)
+        return bool(found)
 
     def _region(self, rom: Any, offset: int, pc: int) -> Region:
         guest = self.guest

@@ -273,6 +273,42 @@ class Body:
                 found.append(PageLoad(name, int(field[1]), address))
         return found
 
+    def rotation(self, name: str) -> tuple[str, int] | None:
+        """Where a value is eight bits rotated to the left: these, and by how many."""
+        op, a, b = self._binary(name)
+        whole, left, right = self._binary(a), ("", "", ""), ("", "", "")
+        if op == "and" and b == "255" and whole[0] == "or":
+            left, right = self._binary(whole[1]), self._binary(whole[2])
+        by, other = _literal(left[2]), _literal(right[2])
+        if (left[0], right[0]) != ("shl", "lshr") or left[1] != right[1] or by is None or other is None:
+            return None
+        return (left[1], by) if by + other == 8 and self._fits8(left[1]) else None
+
+    def is_sum_of_bytes(self, name: str) -> bool:
+        """Whether a value is the exact sum of two of eight bits."""
+        op, a, b = self._binary(name)
+        return op == "add" and self._fits8(a) and self._fits8(b)
+
+    def _fits8(self, name: str) -> bool:
+        value = _literal(name)
+        if value is not None:
+            return 0 <= value <= 0xFF
+        if self.fields.get(name) == 8:
+            return True
+        several = self._several(name)
+        if several is not None:
+            return all(map(self._fits8, several))
+        cast = self._cast(name)
+        if cast is not None:
+            return cast[1] <= 8
+        op, a, b = self._binary(name)
+        mask = _literal(b)
+        if op == "and" and mask is not None:
+            return 0 <= mask <= 0xFF
+        if op == "lshr" and mask == 8:
+            return self._fits16(a)
+        return op in ("or", "xor") and self._fits8(a) and self._fits8(b)
+
     def taken_whole(self, name: str) -> bool:
         """Whether anything but a half of a field, or of what it may become, is looked at."""
         token = re.compile(re.escape(name) + r"(?![\w.])")

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..compiler.convention import Convention, Virtual
+from ..compiler.convention import Convention
 from ..compiler.intrinsics import CONTROL
 from ..compiler.program import HANDLER, Program
 from ..compiler.sources import FunctionInfo, describe_function
@@ -54,6 +54,10 @@ def region_program(guest: type[Guest], region: Region, name: str) -> str:
     return RegionCompiler(guest, region).build(name)
 
 
+TRIED = -1
+"""In place of a field's offset, at the heads of a loop: whether the fast way was tried since the loop was entered."""
+
+
 class Place:
     """A block where ways meet: `NAME.OFFSET` is the phi of a field. incoming: the ways' labels, and what they bring."""
 
@@ -64,12 +68,12 @@ class Place:
 
     def phi(self, offset: int) -> str:
         """The name of a field's phi."""
-        return f"%{self.name}.{offset}"
+        return f"%{self.name}.{'tried' if offset == TRIED else offset}"
 
 
 class RegionCompiler:
-    """Writes a region. `heads` is where ways into each head lead; those to a loop's header from inside the loop lead to
-    `again`, so that the fast way through it is tried once from outside."""
+    """Writes a region. `heads` is where ways into each head lead. At the end of a first plain pass through a loop the
+    way leads to `again`, where the fast way begins; if that cannot be gone, it is not tried again in this loop."""
 
     def __init__(self, guest: type[Guest], region: Region) -> None:
         self.guest = guest
@@ -87,6 +91,8 @@ class RegionCompiler:
         self.context = Ref("%context", 0, guest.context, True)
         self.heads: dict[int, Place] = {}
         self.again: dict[int, Place] = {}
+        self.within: dict[int, int] = {}
+        """The headers of the loops that heads belong to."""
         self.returns = sorted(return_addresses(region))
         self.before: dict[int, Value] = {}
 
@@ -105,17 +111,17 @@ class RegionCompiler:
         self.heads = {head: self.place(f"h{head}") for head in self.region}
         loops = {loop.header: loop for loop in find_loops(self.region)}
         self.again = {header: self.place(f"a{header}") for header in loops}
-        within = {head: loop.header for loop in loops.values() for head in loop.own}
+        self.within = {head: loop.header for loop in loops.values() for head in loop.own}
         self._switch(entry, list(self.region))
         for head in self.region:
             if head in loops:
                 FastLoop(self, loops[head]).write()
-            header = within.get(head)
-            ways = self.heads if header is None else {**self.heads, header: self.again[header]}
-            self.write_head(head, self.again.get(head, self.heads[head]), ways)
+            self.write_head(head, self.heads[head], {})
         for meeting in (*self.heads.values(), *self.again.values()):
             for field in self.fields:
-                write_phi(meeting, field)
+                write_phi(meeting, field.offset, field.width)
+        for head in self.within:
+            write_phi(self.heads[head], TRIED, 1)
         head_line = f"define {HANDLER} void @{name}({', '.join(parameters)}) nounwind \"no-builtins\""
         self.program.module.functions.append(Definition(name, f"{head_line} {{\n{walker.text.render()}\n}}", ""))
         return self.program.render()
@@ -159,7 +165,7 @@ class RegionCompiler:
                 end.dirty = set(end.fields)
                 if number + 1 < len(steps) and known_int(end.fields[self.pc]) == step.behind:
                     going_on.append(end)
-                elif not self._leave(end, ways, callers):
+                elif not self._leave(end, ways, callers, None if fast else head):
                     left_from.append(end.block.label)
             if not going_on:
                 break
@@ -175,8 +181,13 @@ class RegionCompiler:
         given = {"context": self.context, "guest": Known(self.guest), **values}
         return [end for end, _ in self.walker.begin(info, given, state)]
 
-    def _leave(self, state: State, ways: Mapping[int, Place], callers: tuple[int, ...]) -> bool:
-        """To the head at PC, or out of the region. Returns: whether it was one of `ways`."""
+    def _leave(
+        self, state: State, ways: Mapping[int, Place], callers: tuple[int, ...], source: int | None
+    ) -> bool:
+        """To the head at PC, or out of the region. source: the head that this comes from, in the plain code.
+
+        Returns: whether the way was one of `ways`.
+        """
         target = known_int(state.fields[self.pc])
         if target is None and callers and callers[-1] in ways:
             pc = self.walker.arith.operand(state.block, state.fields[self.pc], 32)
@@ -190,12 +201,29 @@ class RegionCompiler:
         if place is None and target is not None:
             place = self.heads.get(target)
         if place is not None:
-            self.enter(place, state.block, self._names(state))
+            names = self._names(state)
+            if source is not None and target is not None and source in self.within:
+                self._enter_plain(source, target, state.block, names)
+            else:
+                self.enter(place, state.block, names)
         elif target is None and self.returns:
             self._switch(state, self.returns)
         else:
             self._walk(describe_function(jump), state, {})
         return target in ways
+
+    def _enter_plain(self, source: int, target: int, block: Block, names: dict[int, str]) -> None:
+        """From a head of a loop to another head, or to its own header by way of the fast one."""
+        header, place = self.within[source], self.heads[target]
+        tried = self.heads[source].phi(TRIED)
+        if target == header:
+            again = self.again[header]
+            again.incoming.append((block.label, names))
+            place.incoming.append((block.label, {**names, TRIED: "true"}))
+            block.lines.append(f"  br i1 {tried}, label %{place.block.label}, label %{again.block.label}")
+        else:
+            same = self.within.get(target) == header
+            self.enter(place, block, {**names, TRIED: tried} if same else names)
 
     def _switch(self, state: State, heads: list[int]) -> None:
         """To the head of these that PC is at, or out of the region."""
@@ -232,7 +260,8 @@ class RegionCompiler:
         return address
 
 
-def write_phi(place: Place, field: Virtual) -> None:
+def write_phi(place: Place, offset: int, width: int) -> None:
     """The phi of a field at a place."""
-    ways = ", ".join(f"[ {names[field.offset]}, %{label} ]" for label, names in place.incoming)
-    place.block.phis.append(f"  {place.phi(field.offset)} = phi i{field.width} {ways}")
+    ways = ", ".join(f"[ {names.get(offset, 'false')}, %{label} ]" for label, names in place.incoming)
+    value = f"phi i{width} {ways}" if ways else f"freeze i{width} poison"
+    place.block.phis.append(f"  {place.phi(offset)} = {value}")
