@@ -26,6 +26,7 @@ from tracklayer.api.wire import (
     REACHED,
     TICK,
     VERSION,
+    Wire,
     connect,
     parse_address,
 )
@@ -388,6 +389,23 @@ def test_an_end_that_leaves_in_an_orderly_way_is_no_error() -> None:
     gb.tick(sound=True)
 
 
+def test_the_goodbye_of_an_end_that_was_far_ahead_is_heard() -> None:
+    """What it said before fills the connection, for the other end did not run meanwhile."""
+    one, two = (GameBoy(cartridge(), engine="translated") for _ in range(2))
+    with Listener() as listener:
+        wires: list[Wire] = []
+        near = threading.Thread(target=lambda: wires.append(connect(listener.address[1])))
+        near.start()
+        first = Peer(one, listener.accept(PATIENCE))
+        near.join()
+    second = Peer(two, wires[0])
+    one.tick(3_000, render=False)
+    first.unplug()
+    two.tick(3_000, render=False)
+    assert not second.connected
+    second.unplug()
+
+
 @pytest.mark.parametrize("seed", range(60))
 def test_nonsense_from_the_other_end_does_no_harm(seed: int) -> None:
     """Bytes at random, or messages with anything in them: the console runs to its end, or says what is wrong."""
@@ -413,7 +431,7 @@ def test_nonsense_from_the_other_end_does_no_harm(seed: int) -> None:
                 one.run(cycles=random.randrange(1, 200_000))
             except LinkError:
                 break
-        peer.unplug()
+    peer.unplug()
     before = one.frames
     one.tick(2)
     assert one.frames == before + 2

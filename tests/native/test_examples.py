@@ -138,3 +138,10 @@ def test_regex_agrees_with_re() -> None:
     for wrong in ("(a", "a)", "[a"):
         with pytest.raises(ValueError, match=r"without its|too many"):
             regex.Pattern(wrong)
+
+
+def test_two_consoles_swap_a_message_over_tcp() -> None:
+    assert sorted(run("link_over_tcp").splitlines()) == [
+        "the first console received:  hello from two! ",
+        "the second console received: hello from one! ",
+    ]

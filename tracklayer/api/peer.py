@@ -32,7 +32,21 @@ from . import container, saving
 from .errors import LinkError, StateError
 from .files import get, put
 from .link import LATER, SOON, End
-from .wire import ANSWER, LEFT, LONGEST, LOOPBACK, MOVED, REACHED, TICK, TIMEOUT, CableError, Listener, Message, connect
+from .wire import (
+    ANSWER,
+    LEFT,
+    LINGER,
+    LONGEST,
+    LOOPBACK,
+    MOVED,
+    REACHED,
+    TICK,
+    TIMEOUT,
+    CableError,
+    Listener,
+    Message,
+    connect,
+)
 
 if TYPE_CHECKING:
     from .gameboy import GameBoy
@@ -120,10 +134,15 @@ class Peer:
     def _plugged(self) -> bool:
         return self._end.console._link is self
 
-    def unplug(self) -> None:
-        """Pull the cable out. A transfer that runs goes on with ones coming in. Again: nothing."""
+    def unplug(self, linger: float = LINGER) -> None:
+        """Pull the cable out. A transfer that runs goes on with ones coming in. Again: nothing.
+
+        linger: seconds to wait until the other end, which may be behind, has heard of it. One that has not by then may
+                take it for an error.
+        """
         self._end.console._here()
-        self._farewell()
+        self._farewell.detach()
+        self._wire.leave(linger)
         if self._plugged:
             self._end.plug(None)
 
@@ -341,6 +360,7 @@ class Peer:
             if message.kind == LEFT:
                 self._left = True
                 self._far.tick = None
+                self._wire.hang_up()
                 return
             if message.kind == MOVED:
                 self._hear_of_move(message)

@@ -23,6 +23,11 @@ from .errors import LinkError
 LOOPBACK = "127.0.0.1"
 TIMEOUT = 30.0
 """Seconds that an end waits for the other one, unless told otherwise."""
+LINGER = 1.0
+"""Seconds that an end which leaves waits until the other one knows."""
+MOST = 1 << 24
+"""Bytes that are taken in at once. All that is there, but of an end that never stops: whoever answers before having
+heard a goodbye may never hear it."""
 AGAIN = 0.05
 """Seconds between two tries to connect."""
 
@@ -83,6 +88,7 @@ class Wire:
         self._latest = b""
         self._heard_all = False
         self._deaf = False
+        self._hung_up = False
         self._events = selectors.EVENT_READ
         self._began: float | None = None
         self._owner = os.getpid()
@@ -177,7 +183,7 @@ class Wire:
                 more = b""
             self._received += more
             self._heard_all = not more
-            if len(self._received) > 1 << 16:
+            if len(self._received) > MOST:
                 return
 
     def flush(self) -> None:
@@ -195,16 +201,35 @@ class Wire:
                 continue
             del self._unsent[:sent]
 
-    def leave(self) -> None:
-        """Say goodbye and close. Again: nothing."""
-        if self._socket.fileno() >= 0 and self._owner == os.getpid():  # a fork's child says nothing for its parent
-            with contextlib.suppress(OSError):
-                self._latest = b""
-                self.send(Message(LEFT))
-                self.flush()
-                self._hear()  # what was not read when it closes may cost the other end the goodbye
-                self._socket.shutdown(socket.SHUT_WR)
-        self.close()
+    def hang_up(self) -> None:
+        """The other end said goodbye, and waits to hear that this one knows."""
+        self._hung_up = True
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+
+    def leave(self, linger: float = LINGER) -> None:
+        """Say goodbye and close. Again: nothing.
+
+        What comes to a socket that is closed costs the other end all that it has not read, the goodbye too; so this
+        waits some seconds for the other one to hang up.
+        """
+        try:
+            if self._socket.fileno() >= 0 and self._owner == os.getpid():  # a fork's child says nothing for its parent
+                self._say_goodbye(time.monotonic() + linger)
+        finally:
+            self.close()
+
+    def _say_goodbye(self, end: float) -> None:
+        self._latest = b""
+        self.send(Message(LEFT))
+        while not (self._hung_up or self._deaf or self._heard_all) and time.monotonic() < end:
+            self.flush()
+            if not self._unsent:
+                with contextlib.suppress(OSError):
+                    self._socket.shutdown(socket.SHUT_WR)
+            self._select(max(0.0, end - time.monotonic()))
+            self._received.clear()
+            self._hear()
 
     def close(self) -> None:
         """Close, without a word."""

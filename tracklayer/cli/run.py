@@ -173,7 +173,7 @@ def run(
     if save_state is not None:
         end.save_state(save_state)
     if cable is not None:
-        cable.unplug()
+        cable.unplug(link_timeout)
     console.close()
     if screenshot is not None:
         console.save_screenshot(screenshot)
