@@ -1,7 +1,7 @@
 """Engines that count: the interpreter with each instruction's time, and the translator with its exits.
 
 For:     `CountingInterpreter`, `CountingTranslator`; `Counts`, what either has counted for one console.
-Not for: the counting itself (tally.py).
+Not for: the counting itself (tally.py, exits.py).
 
 Their code is one more image beside the engine's, compiled when somebody counts for the first time and kept on disk: no
 other engine is a byte larger or slower for it.
@@ -19,6 +19,7 @@ from ..lang import ZeroedMemory, pointer_at, storage, u8
 from ..native.image import PlacedImage, make_image, place
 from ..native.memory import code_memory
 from .engine import Interpreter, Progress, address, code_pointer, sources_of
+from .exits import EXITS, add_exits
 from .guest import Guest
 from .hot import Settings
 from .interpreter import convention_of
@@ -26,7 +27,6 @@ from .tally import (
     BETWEEN,
     CALL,
     CODE,
-    EXITS,
     INTERRUPT,
     PROBES,
     SITE,
@@ -198,6 +198,7 @@ def tally_image(guest: type[CountedGuest], progress: Progress | None) -> PlacedI
 
         program = Program(convention_of(guest), CONTROL)
         add_tally(program, guest)
+        add_exits(program, guest)
         image = make_image([backend.emit(program.render(), 1, 1)])
         cache.keep(name, sources, image)
         if progress:

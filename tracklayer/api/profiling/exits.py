@@ -1,7 +1,7 @@
 """Exits of translated code, by reason.
 
 For:     `exits_of`, from counted cells.
-Not for: counting them (translate/tally.py).
+Not for: counting them (translate/exits.py).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from tracklayer.translate.counted import Counted
-from tracklayer.translate.tally import BARRED, BOUNDARY, INTERPRETED, LOOKUP, MAKE, NEAR, SLOW, WAIT
+from tracklayer.translate.exits import BARRED, BOUNDARY, INTERPRETED, LOOKUP, MAKE, NEAR, SLOW, WAIT
 
 from ..disassembly import disassemble
 from .guest import REASONS
