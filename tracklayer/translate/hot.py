@@ -36,6 +36,8 @@ REGION = "region"
 """The name of a region's handler."""
 LONGEST = 1 << 21
 """Instructions between samples at most."""
+OFTEN = 64
+"""A region that is left for an instruction in so many is worse than the blocks it stands in for."""
 SHARE = 16
 """A place with more than this part of all instructions is hot."""
 AT_ONCE = 4
@@ -60,9 +62,10 @@ NAMES = {OFF: "blocks", SOON: "regions"}
 
 
 class PlacedRegion(NamedTuple):
-    """A region in use. heads: their places in the ROM."""
+    """A region in use. heads, steps: their places in the ROM."""
 
     heads: tuple[int, ...]
+    steps: frozenset[int]
     image: PlacedImage
 
 
@@ -82,6 +85,9 @@ class Hot:
         self.regions: list[PlacedRegion] = []
         self.waiting: list[tuple[int, int]] = []
         """Heads that have no code yet which a region could stand in for: their places, and the region's address."""
+        self.redirected: dict[int, tuple[int, int]] = {}
+        """By the place of a head: its block's code, and the word that a jump to the region was put over."""
+        self.withdrawn: list[PlacedRegion] = []
         self.work: Compilation | None = None
         self.pause = settings.step * SAMPLES
         """Instructions between samples while nothing is done about what they say."""
@@ -89,7 +95,10 @@ class Hot:
     def tend(self, state: Translator) -> None:
         """Take a console's samples in; ask for regions, or swap them in, if it is time."""
         with self.lock:
-            self._take(state)
+            instructions = self._take(state)
+            if state.colds * OFTEN > instructions:
+                self._withdraw(state)
+            state.colds = 0
             state.step = self.settings.step
             if self.work:
                 self._collect(self.work)
@@ -100,13 +109,15 @@ class Hot:
                     state.step = self.pause
             self._swap_in()
 
-    def _take(self, state: Any) -> None:
+    def _take(self, state: Any) -> int:
+        before = self.total
         base, size = self.cache.cache.base, self.cache.cache.size
         for sample in state.samples:
             offset = sample.memory + (sample.pc & 0xFF) - base
             if sample.memory and 0 <= offset < size:
                 self.heat[offset, sample.pc] = self.heat.get((offset, sample.pc), 0) + sample.instructions
             self.total += sample.instructions
+        return self.total - before
 
     def _choose(self) -> bool:
         """Ask for regions of what is hot and not covered. Returns: whether there are any."""
@@ -163,7 +174,8 @@ class Hot:
     def _place(self, base: int, region: Region, image: bytes) -> None:
         placed = place(image, code_memory())
         heads = tuple(base + head for head in region)
-        self.regions.append(PlacedRegion(heads, placed))
+        steps = frozenset(base + step.address for steps in region.values() for step in steps)
+        self.regions.append(PlacedRegion(heads, steps, placed))
         self.waiting += [(head, placed[REGION]) for head in heads]
 
     def _swap_in(self) -> None:
@@ -172,20 +184,44 @@ class Hot:
         for offset, target in self.waiting:
             code = kept.slots[kept.places[offset]]
             if self.cache.holds(code):
-                redirect(code, target, kept.delta)
+                self.redirected[offset] = (code, redirect(code, target, kept.delta))
             else:
                 later.append((offset, target))
         self.waiting = later
 
+    def _withdraw(self, state: Any) -> None:
+        """Have the region that is left so often stand in for nothing any more. It stays: somebody may be inside."""
+        offset = state.cold_memory + (state.cold_pc & 0xFF) - self.cache.cache.base
+        for region in self.regions:
+            if offset in region.steps and region not in self.withdrawn:
+                self.withdrawn.append(region)
+                target = region.image[REGION]
+                self.waiting = [entry for entry in self.waiting if entry[1] != target]
+                for head in region.heads:
+                    code, word = self.redirected.get(head, (0, 0))
+                    if code:
+                        restore(code, target, word, self.cache.cache.delta)
 
-def redirect(code: int, target: int, delta: int) -> None:
+
+def redirect(code: int, target: int, delta: int) -> int:
     """Have the code at an address that is a multiple of 16 jump elsewhere. Others may run it meanwhile.
 
     One store of eight bytes puts a JMP rel32 over the first five and leaves the others: whoever has run the first
     instruction, which has seven, finds the second one whole.
+
+    Returns: the word that was there.
     """
     word = ctypes.c_uint64.from_address((code + delta) & (1 << 64) - 1)
-    word.value = word.value >> JUMP_BITS << JUMP_BITS | jump(code, target)
+    before = word.value
+    word.value = before >> JUMP_BITS << JUMP_BITS | jump(code, target)
+    return before
+
+
+def restore(code: int, target: int, before: int, delta: int) -> None:
+    """Undo what `redirect` did, if the code still jumps there."""
+    word = ctypes.c_uint64.from_address((code + delta) & (1 << 64) - 1)
+    if word.value == before >> JUMP_BITS << JUMP_BITS | jump(code, target):
+        word.value = before
 
 
 def compile_region(guest: type[Guest], region: Region) -> bytes:

@@ -186,6 +186,16 @@ def again(context: Any, guest: Any) -> None:
 
 
 @typed
+def cold(context: Any, guest: Any) -> None:
+    """From a region: run the instruction at PC, and note that it was left for that."""
+    it = translator(context, guest)
+    it.colds = u32(it.colds + 1)
+    it.cold_pc = guest.pc_of(context)
+    it.cold_memory = address_of(guest.code_memory(context, guest.pc_of(context)))
+    again(context, guest)
+
+
+@typed
 def boundary(context: Any, guest: Any) -> None:
     """The boundary of a console with translated code: what was written over is dropped first."""
     translator(context, guest).waiting = 0
@@ -221,7 +231,7 @@ def sample(context: Any, guest: Any) -> None:
 
 def add_layer(program: Program, guest: type[Guest]) -> None:
     """Add the handlers of this module to a guest's program."""
-    for function in (redispatch, lookup, hop, make, short, near, rough, straight_end, again):
+    for function in (redispatch, lookup, hop, make, short, near, rough, straight_end, cold):
         program.handler(function.__name__, function, {"guest": guest})
     program.handler("layer.boundary", boundary, {"guest": guest})
     add_waits(program, guest)

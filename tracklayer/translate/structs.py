@@ -204,6 +204,10 @@ class Translator:
     step: u64
     """Instructions from one sample to the next, at least."""
     drops: Array[u8] = array(LINES)
+    colds: u32
+    """How often regions were left before an instruction that met more than plain memory, and where that was last."""
+    cold_pc: u16
+    cold_memory: u64
     waiting: u32
     """The address of the loop whose end was reached last, plus 1; 0 where a boundary was since."""
     waited_instructions: u64

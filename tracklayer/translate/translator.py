@@ -128,7 +128,7 @@ class TranslatedEngine(Interpreter):
     def attach(self, console: Any, on_hook: Any = None) -> None:
         super().attach(console, on_hook)
         engine = self.guest.engine(console)
-        for name, code in (("lookup", "lookup"), ("short", "near"), ("again", "again"), ("wait", "wait")):
+        for name, code in (("lookup", "lookup"), ("short", "near"), ("again", "cold"), ("wait", "wait")):
             setattr(engine, name, code_pointer(self.code[code]))
         engine.boundary = code_pointer(self.code["layer.boundary"])
         engine.unmapped = code_pointer(self.code["lookup"])
