@@ -10,6 +10,8 @@ other engine is a byte larger or slower for it.
 from __future__ import annotations
 
 import ctypes
+import threading
+import weakref
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -21,7 +23,6 @@ from ..native.memory import code_memory
 from .engine import Interpreter, Progress, address, code_pointer, sources_of
 from .exits import EXITS, add_exits
 from .guest import Guest
-from .hot import Settings
 from .interpreter import convention_of
 from .tally import (
     BETWEEN,
@@ -210,15 +211,16 @@ MESSAGE = "compiling what counts (once; kept on disk)"
 
 
 class CountingInterpreter(Interpreter):
-    """T0, with the time of each instruction that its consoles run. Their counts are `console.counts`."""
+    """T0, with the time of each instruction that its consoles run. Their counts are `console.counts`.
 
-    name = "counting interpreter"
+    base: an engine of the guest, whose code this one uses. tally: the handlers that count.
+    """
 
-    def __init__(self, guest: type[CountedGuest], progress: Progress | None = None) -> None:
-        super().__init__(guest, progress)
-        self.counted = guest
-        self.tally = tally_image(guest, progress)
-        handlers = [self.tally[f"count.{opcode}"] for opcode in range(guest.opcodes)]
+    def __init__(self, base: Interpreter, guest: type[CountedGuest], tally: PlacedImage) -> None:
+        vars(self).update(vars(base))
+        self.guest = self.counted = guest
+        self.tally = tally
+        handlers = [tally[f"count.{opcode}"] for opcode in range(guest.opcodes)]
         handlers += [self.code[f"op.{index}"] for index in range(guest.opcodes, guest.handlers)]
         self.entries = (ctypes.c_uint64 * len(handlers))(*handlers)
 
@@ -235,24 +237,29 @@ class CountingInterpreter(Interpreter):
 
 
 class CountingTranslator(TranslatedEngine):
-    """T0 to T2, with the exits of translated code. Its consoles share code with those of no other engine."""
+    """T0 to T2, with the exits of translated code. Its consoles share code with those of no other engine.
 
-    def __init__(
-        self, guest: type[CountedGuest], progress: Progress | None = None, *, regions: Settings | None = None
-    ) -> None:
-        super().__init__(guest, progress, regions=regions)
-        self.counted = guest
-        self.tally = tally_image(guest, progress)
-        self.real = self.code
-        before = {name: self.tally[f"exit.{name}"] for name in EXITS}
-        symbols = {name: at - self.code.block.address for name, at in before.items()}
-        self.code = PlacedImage(self.code.block, {**self.code.symbols, **symbols})
-        counting = {index: self.tally[f"exit.op.{index}"] for index in (*range(guest.opcodes), *guest.further)}
+    base: the engine whose code and settings this one uses. tally: the handlers that count.
+    """
+
+    def __init__(self, base: TranslatedEngine, guest: type[CountedGuest], tally: PlacedImage) -> None:
+        vars(self).update(vars(base))
+        self.guest = self.counted = guest
+        self.tally = tally
+        self.real = base.code
+        before = {name: tally[f"exit.{name}"] for name in EXITS}
+        symbols = {name: at - self.real.block.address for name, at in before.items()}
+        self.code = PlacedImage(self.real.block, {**self.real.symbols, **symbols})
+        counting = {index: tally[f"exit.op.{index}"] for index in (*range(guest.opcodes), *guest.further)}
         handlers = [counting.get(index, code) for index, code in enumerate(self.table)]
         self.entries = (ctypes.c_uint64 * guest.handlers)(*handlers)
-        ends = self.real["straight_end"]
-        for index, code in enumerate(self.straight):
-            self.straight[index] = before["straight_end"] if code == ends else counting[index]
+        end = self.real["straight_end"]
+        straight = [
+            before["straight_end"] if code == end else counting[index] for index, code in enumerate(base.straight)
+        ]
+        self.straight = (ctypes.c_uint64 * guest.opcodes)(*straight)
+        self._shared = weakref.WeakValueDictionary()
+        self._lock = threading.Lock()
 
     def attach(self, console: Any, on_hook: Any = None) -> None:
         super().attach(console, on_hook)

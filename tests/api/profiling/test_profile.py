@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -226,11 +227,12 @@ def test_whatever_a_program_does_all_cycles_are_counted_once(make: Callable[[int
 
 def test_a_full_table_is_put_aside_and_nothing_is_lost() -> None:
     from tracklayer.api.profiling.guest import GameBoyCounted
-    from tracklayer.translate.counted import CountingInterpreter
+    from tracklayer.translate.counted import CountingInterpreter, tally_image
 
     def counted(often: bool) -> dict[tuple[int, int, int], tuple[int, int]]:
-        gb = GameBoy("demo").clone()
-        gb._engine = CountingInterpreter(GameBoyCounted)
+        gb = GameBoy("demo", engine="interpreter").clone()
+        base: Any = gb._engine
+        gb._engine = CountingInterpreter(base, GameBoyCounted, tally_image(GameBoyCounted, None))
         for _ in range(10):
             gb.tick(1, False)
             if often:

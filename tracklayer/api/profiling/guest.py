@@ -6,8 +6,6 @@ Not for: counting (translate/tally.py).
 
 from __future__ import annotations
 
-from typing import Any
-
 from tracklayer.cpu.sm83.execute import FORMS, PREFIX
 from tracklayer.lang import typed, u8, u16, u32, u64
 from tracklayer.machine.gb import events, hooks
@@ -111,13 +109,3 @@ class GameBoyCounted(GameBoyGuest, CountedGuest):
         if context.clock.at[events.HDMA] <= now:
             return HDMA
         return END if context.clock.limit <= now else ASKED
-
-
-def engine_for(name: str, progress: Any) -> Any:
-    """An engine that counts the exits of the translated engine of this name; None where that translates nothing."""
-    from tracklayer.translate.counted import CountingTranslator
-    from tracklayer.translate.hot import OFF, SOON
-
-    if name not in ("translated", "blocks", "regions"):
-        return None
-    return CountingTranslator(GameBoyCounted, progress, regions={"blocks": OFF, "regions": SOON}.get(name))

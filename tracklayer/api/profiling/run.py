@@ -18,17 +18,19 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tracklayer.native.sampling import Sampler, available
-from tracklayer.translate.counted import CountingInterpreter
+from tracklayer.translate.counted import CountingInterpreter, CountingTranslator, tally_image
 from tracklayer.translate.places import Places
 from tracklayer.translate.tally import CODE as RUNNING
 from tracklayer.translate.tally import DISPATCH, STALL, WAITING
+from tracklayer.translate.translator import TranslatedEngine
 
+from ..engines import make_engine
 from ..errors import LinkError
 from ..gameboy import GameBoy
 from ..symbols import Symbols
 from . import host as host_time
 from .exits import exits_of
-from .guest import GameBoyCounted, engine_for
+from .guest import GameBoyCounted
 from .guest_time import Executed, GuestTime, Names, instruction
 from .host_code import HostCode
 from .memory import GuestMemory, rom_place
@@ -128,9 +130,12 @@ class _Run:
         self.way = way
         self.progress = progress
         self.ends: set[bytes] = set()
-        self.counted = self._counting(CountingInterpreter(GameBoyCounted, progress))
-        exits = engine_for(gb.engine, progress)
-        self.exiting = None if exits is None else self._counting(exits)
+        base: Any = make_engine("interpreter", progress) if gb.engine == "reference" else gb._engine
+        tally = tally_image(GameBoyCounted, progress)
+        self.counted = self._counting(CountingInterpreter(base, GameBoyCounted, tally))
+        self.exiting: GameBoy | None = None
+        if isinstance(base, TranslatedEngine):
+            self.exiting = self._counting(CountingTranslator(base, GameBoyCounted, tally))
 
     def _counting(self, engine: Any) -> GameBoy:
         """A console that counts."""
