@@ -16,6 +16,11 @@ def test_random_programs_run_alike(first: int) -> None:
     assert {seed: found for seed, found in reports.items() if found} == {}
 
 
+def test_code_that_is_written_over_all_the_time_may_run_on_into_echo_ram() -> None:
+    """There it is not translated; the program calls from E004."""
+    assert check(300_152, ("blocks", "translated")) == []
+
+
 def test_random_loops_run_alike_as_regions() -> None:
     reports = {seed: check(seed, ("regions",)) for seed in (*range(12), 200_562)}
     assert {seed: found for seed, found in reports.items() if found} == {}

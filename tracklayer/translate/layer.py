@@ -179,10 +179,12 @@ def straight_end(context: Any, guest: Any) -> None:
 
 @typed
 def again(context: Any, guest: Any) -> None:
-    """Run the instruction at PC, which lies in plain memory, in the interpreter."""
+    """Run the instruction at PC in the interpreter. It may have run on to where no code is translated."""
     page = guest.code_memory(context, guest.pc_of(context))
-    opcode = guest.fetch_from(context, page)
-    go(guest.engine(context).interpret[opcode])
+    if page:
+        go(guest.engine(context).interpret[guest.fetch_from(context, page)])
+    else:
+        go(guest.engine(context).interpret[guest.fetch(context)])
 
 
 @typed
