@@ -66,9 +66,10 @@ SGB2 = replace(SGB, name="sgb2", a=0xFF)
 """The second one, at a Game Boy's pace. Proof: mooneye boot_regs-sgb2."""
 
 CGB_C = Model(
-    "cgb-c", a=0x11, flags=0x80, bc=0x0000, de=0xFF56, hl=0x000D, divider=0x1EA0, line=144, dot=64, color=True,
+    "cgb-c", a=0x11, flags=0x80, bc=0x0000, de=0xFF56, hl=0x000D, divider=0x1EA0, line=144, dot=168, color=True,
     functions=True, revision=2,
 )  # fmt: skip
+"""Proof, of line and dot: gambatte display_startstate/stat_*_cgb04c_*, for a cartridge that knows the Color."""
 CGB_0 = replace(CGB_C, name="cgb-0", revision=1, divider=0x20AC, clears_wave=False)
 """The first revision; its boot ROM takes longer, and leaves wave RAM alone, by which which.gb knows it. Proof: mooneye
 misc/boot_div-cgb0, with a plain cartridge.
