@@ -49,6 +49,7 @@ TILE_WORDS, MAP_WORDS = 0x1800 // 8, 0x800 // 8
 """A bank of VRAM, in words of 8 bytes: tile data, then both maps."""
 BANK_WORDS = TILE_WORDS + MAP_WORDS
 PALETTE_WORDS = 64 * 2 // 8
+OAM_WORDS = 160 // 8
 
 
 @struct
@@ -67,8 +68,15 @@ class Drawn:
     """By picture and line: the registers, and which row; 0: nothing is known."""
     when: Array[u64] = array(2 * 144)
     """`changes` then."""
+    object_palettes: Array[u16] = array(2 * 144)
+    """OBP0 and OBP1, where there were objects."""
+    objects: u64
+    """`changes` when OAM was last found to be another."""
+    odd: u1
+    """1: this line's objects were looked for in an odd way."""
     seen: Array[u64] = array(2 * BANK_WORDS)
     seen_palettes: Array[u64] = array(PALETTE_WORDS)
+    seen_oam: Array[u64] = array(OAM_WORDS)
 
 
 COLOUR_WORDS = 160 // 4 * 144

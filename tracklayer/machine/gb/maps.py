@@ -87,6 +87,7 @@ def rebuild(gb: Machine) -> None:
     place_vram(gb)
     gb.host.vram_open = 0
     gb.host.drawn.unsure = 1
+    gb.host.drawn.odd = 1
     for page in range(0x10):
         gb.host.memory_map[WRAM + page] = pointer(gb.wram, page * 256)
         gb.host.memory_map[ECHO + page] = pointer(gb.wram, page * 256)

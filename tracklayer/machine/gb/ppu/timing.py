@@ -338,6 +338,7 @@ def touch(gb: Machine, late: u8) -> None:
             look_again(gb)
             reschedule(gb)
     elif phase == SCAN_END and gb.ppu.first_line == 0:
+        gb.host.drawn.odd = 1
         objects.scan_until(gb, u16(dot - late))
     elif gb.ppu.line < HEIGHT and (phase == HBLANK_SIGNAL or phase == LINE_BEGIN):
         if gb.ppu.pipe.active == 0 and dot < gb.ppu.mode3_end + pipeline.TAIL_DOTS:
@@ -352,6 +353,7 @@ def before_dma(gb: Machine) -> None:
     catch_up(gb)
     if gb.ppu.phase == SCAN_END and gb.ppu.first_line == 0:
         dot = u64(speed.dots(gb) - gb.ppu.line_start)
+        gb.host.drawn.odd = 1
         objects.scan_until(gb, u16(dot - min(dot, objects.LOOKED_AT - objects.SCAN_DOT)))
     elif gb.ppu.object_count > 0:
         touch(gb, 0)

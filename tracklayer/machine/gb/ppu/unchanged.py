@@ -1,10 +1,10 @@
 """Lines that would come out as they did when this half of the picture was last drawn: they stay as they are.
 
-For:       finding out whether a line would, from what it is drawn with: registers, and what VRAM holds.
-Not for:   lines with objects, or drawn dot by dot.
-Invariant: where `host.drawn.registers` is not 0 for a line, the picture has there what these registers make of VRAM and
-           palettes as they were after `host.drawn.when` changes, and `host.drawn.seen` is what they are, unless
-           `host.drawn.unsure`.
+For:       finding out whether a line would, from what it is drawn with: registers, and what VRAM and OAM hold.
+Not for:   lines drawn dot by dot, or whose objects depend on when LCDC was written.
+Invariant: where `host.drawn.registers` is not 0 for a line, the picture has there what these registers make of VRAM,
+           OAM and palettes as they were after `host.drawn.when` changes, and `host.drawn.seen` is what VRAM and
+           palettes are, unless `host.drawn.unsure`.
 
 VRAM and palettes are compared with a copy when lines are drawn and somebody may have written to them since: 8 or 16
 KiB, as fast as a few lines are drawn. So that is done a few times in a frame only: where something is written between
@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from tracklayer.lang import address_of, pointer, pointer_at, typed, u8, u16, u32, u64, unlikely
 
-from ..host import BANK_WORDS, PALETTE_WORDS, TILE_WORDS
-from .state import BG_ENABLE, BG_MAP, HEIGHT, OBJ_ENABLE, TILE_DATA, WINDOW_MAP, Machine
+from ..host import BANK_WORDS, OAM_WORDS, PALETTE_WORDS, TILE_WORDS
+from .state import BG_ENABLE, BG_MAP, HEIGHT, OBJ_ENABLE, OBJ_TALL, TILE_DATA, WINDOW_MAP, Machine
 from .window import begins_on_line
 
 KNOWN = 1 << 63
@@ -34,23 +34,46 @@ def stands(gb: Machine) -> bool:
     at = (1 - gb.host.shown) * HEIGHT + gb.ppu.line
     if at >= 2 * HEIGHT:
         return False
-    if drawn.unsure != 0 or (gb.ppu.lcdc & OBJ_ENABLE != 0 and gb.ppu.object_count > 0):
+    if drawn.unsure | drawn.odd:
+        drawn.odd = 0
         drawn.registers[at] = 0
         return False
     used: u64 = KNOWN | gb.ppu.bgp | gb.color.functions << 15
     changed: u64 = 0
+    palettes: u16 = 0
+    if gb.ppu.lcdc & OBJ_ENABLE != 0 and gb.ppu.object_count > 0:
+        look_at_objects(gb)
+        changed = drawn.objects
+        used = used | (gb.ppu.lcdc & (OBJ_ENABLE | OBJ_TALL)) << 8
+        palettes = gb.ppu.obp0 | gb.ppu.obp1 << 8
     if gb.ppu.lcdc & BG_ENABLE != 0 or gb.color.functions != 0:
         y = (gb.ppu.line + gb.ppu.scy) & 0xFF
-        changed = drawn.rows[(gb.ppu.lcdc & BG_MAP) * 4 + (y >> 3)]
+        changed = max(changed, drawn.rows[(gb.ppu.lcdc & BG_MAP) * 4 + (y >> 3)])
         used = used | (gb.ppu.lcdc & (BG_ENABLE | BG_MAP | TILE_DATA)) << 8 | gb.ppu.scx << 16 | y << 24
         if begins_on_line(gb):
             row = (gb.ppu.window_line >> 3) + ((gb.ppu.lcdc & WINDOW_MAP) >> 1)
             changed = max(changed, drawn.rows[row & 63])
             used = used | WITH_WINDOW | gb.ppu.wx << 32 | gb.ppu.window_line << 40 | (gb.ppu.lcdc & WINDOW_MAP) << 48
-    same = used == drawn.registers[at] and changed <= drawn.when[at]
+    same = used == drawn.registers[at] and palettes == drawn.object_palettes[at] and changed <= drawn.when[at]
     drawn.registers[at] = used
+    drawn.object_palettes[at] = palettes
     drawn.when[at] = drawn.changes
     return same
+
+
+@typed
+def look_at_objects(gb: Machine) -> None:
+    """Compare OAM with what it was: few words, and objects move in most frames."""
+    drawn = gb.host.drawn
+    words = pointer_at(address_of(pointer(gb.oam)), u64)
+    differs: u64 = 0
+    for index in range(OAM_WORDS):
+        differs = differs | (words[index] ^ drawn.seen_oam[index])
+    if differs:
+        drawn.changes += 1
+        drawn.objects = drawn.changes
+        for index in range(OAM_WORDS):
+            drawn.seen_oam[index] = words[index]
 
 
 @typed(outline=True)
