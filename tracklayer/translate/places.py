@@ -77,6 +77,8 @@ class Places:
         """By address."""
         self.regions: tuple[tuple[int, ...], ...] = ()
         """Of each region its heads' places in the ROM."""
+        self.in_regions: frozenset[int] = frozenset()
+        """The places of all instructions that regions run."""
         self._region_code: list[range] = []
         self._chunks: list[tuple[range, bool]] = []
         translation: Any = getattr(console, "translation", None)
@@ -88,6 +90,8 @@ class Places:
             hot = translation[1].hot
             if hot is not None:
                 self.regions = tuple(one.heads for one in hot.regions)
+                used = [one.steps for one in hot.regions if one not in hot.withdrawn]
+                self.in_regions = frozenset().union(*used)
                 images = [one.image.block for one in hot.regions]
                 self._region_code = [range(block.address, block.address + block.size) for block in images]
         self._block_starts = [block.start for block in self.blocks]

@@ -82,7 +82,7 @@ SYMBOLS = (
     ("rough", BETWEEN),
     ("straight_end", BETWEEN),
     ("short", BETWEEN),
-    ("again", BETWEEN),
+    ("cold", BETWEEN),
     ("paint", PICTURES),
     ("ask", HOOKS),
     ("tell", HOOKS),

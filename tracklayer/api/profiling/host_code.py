@@ -36,7 +36,7 @@ class HostCode:
         self._total = len(samples)
         self._samples: Counter[Key] = Counter()
         self._covered: dict[Key, BlockCode] = {}
-        self._heads: set[Key] = set()
+        self._in_regions: set[Key] = set()
         if places is None:
             return
         for address, count in Counter(samples).items():
@@ -46,7 +46,7 @@ class HostCode:
         for block in places.blocks:
             for address in range(block.origin.pc, block.last + 1):
                 self._covered.setdefault(_key(block.origin, address), block)
-        self._heads = {(False, rom_place(head)) for heads in places.regions for head in heads}
+        self._in_regions = {(False, rom_place(step)) for step in places.in_regions}
 
     def share(self, place: int) -> float | None:
         """The share that an instruction's code in blocks has of the host's time; None where it was not sampled."""
@@ -59,7 +59,7 @@ class HostCode:
         if self._places is None or not self._places.tiers:
             return ""
         key = _key_of(place)
-        return "T2" if key in self._heads else "T1" if key in self._covered else "T0"
+        return "T2" if key in self._in_regions else "T1" if key in self._covered else "T0"
 
     def text(self, place: int) -> tuple[str, ...]:
         """The machine code of the instruction at a place, in the first block that has it."""
