@@ -21,6 +21,10 @@ def test_code_that_is_written_over_all_the_time_may_run_on_into_echo_ram() -> No
     assert check(300_152, ("blocks", "translated")) == []
 
 
+def test_a_write_beside_code_in_hram_leaves_oam_dma_as_late_as_it_was() -> None:
+    assert check(301_917, ("blocks",)) == []
+
+
 def test_random_loops_run_alike_as_regions() -> None:
     reports = {seed: check(seed, ("regions",)) for seed in (*range(12), 200_562)}
     assert {seed: found for seed, found in reports.items() if found} == {}

@@ -89,6 +89,10 @@ def write_slow(gb: Machine, address: u16, value: u8) -> None:
         if region < REGIONS:
             tell_region(gb, region, address, value)
             return
+    if HRAM <= address < 0xFFFF:  # only because somebody watches: devices stay as late as they are with nobody there
+        gb.hram[address & 0x7F] = value
+        check_watch(gb, address)
+        return
     page = u8(address >> 8)
     if gb.dma.blocking:
         ppu.before_dma(gb)
@@ -117,9 +121,6 @@ def write_slow(gb: Machine, address: u16, value: u8) -> None:
         check_watch(gb, address)
     elif address < IO:
         write_oam(gb, address, value)
-    elif HRAM <= address < 0xFFFF:
-        gb.hram[address & 0x7F] = value
-        check_watch(gb, address)
     else:
         write_io(gb, address, value)
 
