@@ -27,6 +27,8 @@ FIRST_LINE_DELAY = 2
 WINDOW_DOTS = 6
 SCAN_DOT = 2
 """The first object is looked at here, the others every second dot: so do writes to LCDC come in between."""
+LAST_DOT = SCAN_DOT + 2 * (OBJECTS - 1)
+"""The last one is looked at here, when a DMG's scan seems to be over."""
 LOOKED_AT = 3
 """The same, as OAM DMA comes in between. Proof: gambatte oamdma/late_sp*."""
 OBJECT_DOTS = 6
@@ -92,6 +94,26 @@ def scan_beside_dma(gb: Machine, end: u8) -> None:
             oam.insert_row(gb, place, row - y & 15)
         index = u8(index + 1)
     gb.ppu.scanned = index
+
+
+@typed(cold=True)
+def look_again(gb: Machine) -> None:
+    """Scan the last object anew: LCDC was written just before its turn, though the scan is over for the CPU.
+
+    Proof: gambatte sprites/late_sizechange_sp39_2, late_sizechange2_sp39_1.
+    """
+    index: u8 = 0
+    count = gb.ppu.object_count
+    gb.ppu.object_count = 0
+    while index < count:
+        key = gb.ppu.objects[index & 15]
+        if key & 63 != OBJECTS - 1:
+            gb.ppu.objects[gb.ppu.object_count & 15] = key
+            gb.ppu.object_count += 1
+        index = u8(index + 1)
+    gb.ppu.scanned = OBJECTS - 1
+    if gb.ppu.disturbed == 0:
+        scan_before(gb, OBJECTS)
 
 
 @typed

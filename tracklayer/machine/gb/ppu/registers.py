@@ -15,7 +15,7 @@ from tracklayer.machine.common.registers import Reg
 
 from .. import events, speed
 from ..interrupts import STAT as STAT_INTERRUPT
-from . import line, pipeline, stat, window
+from . import line, objects, pipeline, stat, window
 from .state import (
     BG_ENABLE,
     BG_MAP,
@@ -37,6 +37,7 @@ from .state import (
 )  # fmt: skip
 from .timing import (
     COMPARE_DOT,
+    DRAW_BEGIN,
     SCAN_END,
     catch_up,
     free_vram,
@@ -72,10 +73,16 @@ def write_lcdc(gb: Machine, value: u8) -> None:
     catch_up(gb)
     before = gb.ppu.lcdc
     if gb.color.hardware:
+        shrinks = before & ~value & OBJ_TALL != 0 and gb.speed.double == 0
+        if shrinks and gb.ppu.phase == SCAN_END and gb.ppu.first_line == 0:
+            # The scan sees tall objects for longer. Proof: gambatte sprites/late_sizechange_*_cgb04c_out3.
+            objects.scan_until(gb, u16(dot_of_write(gb)))
         change_in_steps(gb, value)
     touch(gb, 0)
     window.lcdc_changes(gb, value)
     gb.ppu.lcdc = value
+    if (before ^ value) & OBJ_TALL != 0 and gb.ppu.phase == DRAW_BEGIN and dot_of_write(gb) == objects.LAST_DOT:
+        objects.look_again(gb)
     if before & LCD_ENABLE and not value & LCD_ENABLE:
         lcd_off(gb)
     elif value & LCD_ENABLE and not before & LCD_ENABLE:
