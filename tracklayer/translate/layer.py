@@ -174,7 +174,7 @@ def straight_end(context: Any, guest: Any) -> None:
     """In place of the handler of such a jump: translated code may go on behind it."""
     guest.engine(context).dispatch = pointer_at(translator(context, guest).redirects, Ptr[u8])
     guest.unfetch(context)
-    again(context, guest)
+    go(guest.engine(context).again)
 
 
 @typed

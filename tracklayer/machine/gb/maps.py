@@ -88,12 +88,14 @@ def rebuild(gb: Machine) -> None:
     gb.host.vram_open = 0
     gb.host.drawn.unsure = 1
     gb.host.drawn.odd = 1
-    for page in range(0x10):
+    page: u8 = 0
+    while page < 0x10:
         gb.host.memory_map[WRAM + page] = pointer(gb.wram, page * 256)
         gb.host.memory_map[ECHO + page] = pointer(gb.wram, page * 256)
+        page = u8(page + 1)
     place_wram(gb)
-    for page in range(OAM, 0x100):
-        gb.host.memory_map[page] = null(u8)
+    gb.host.memory_map[OAM] = null(u8)
+    gb.host.memory_map[OAM + 1] = null(u8)
     place_rom(gb, ROM_LOW, gb.banks.low)
     place_rom(gb, ROM_HIGH, gb.banks.high)
     place_ram(gb)
@@ -113,10 +115,12 @@ def place_vram(gb: Machine) -> None:
 def place_wram(gb: Machine) -> None:
     """The selected bank of work RAM stands at D000, and at F000."""
     start = max(gb.color.wram_bank, 1) * 0x1000
-    for page in range(0x10):
+    page: u8 = 0
+    while page < 0x10:
         gb.host.memory_map[WRAM_HIGH + page] = pointer(gb.wram, start + page * 256)
-    for page in range(0xE):
-        gb.host.memory_map[ECHO + 0x10 + page] = pointer(gb.wram, start + page * 256)
+        if page < 0xE:
+            gb.host.memory_map[ECHO + 0x10 + page] = pointer(gb.wram, start + page * 256)
+        page = u8(page + 1)
 
 
 @typed
@@ -167,24 +171,29 @@ def show(gb: Machine, first: Any, count: Any, written: Any) -> None:
     """Derive what may be accessed directly on pages where another bank was placed: `remap_page`, which is for any page
     at any time, in loops that compile to a few vector instructions where nothing stands in the way."""
     odd: u16 = 0
-    for page in range(first, first + count):
+    page: u8 = first
+    while page < first + count:
         odd |= gb.host.page_flags[page]
         if written:
             odd |= gb.host.watch[watched_page(page)]
+        page = u8(page + 1)
     if odd != 0:
         remap_pages(gb, first, count)
         return
-    for page in range(first, first + count):
+    page = first
+    while page < first + count:
         gb.host.open_maps[page] = gb.host.memory_map[page]
         gb.host.open_maps[0x200 + page] = gb.host.memory_map[page]
         if written:
             gb.host.open_maps[0x100 + page] = gb.host.memory_map[page]
-    if not gb.dma.blocking:
-        for page in range(first, first + count):
-            gb.host.read_map[page] = gb.host.memory_map[page]
-            gb.host.fetch_map[page] = gb.host.memory_map[page]
-            if written:
-                gb.host.write_map[page] = gb.host.memory_map[page]
+        page = u8(page + 1)
+    page = first
+    while page < first + count and gb.dma.blocking == 0:
+        gb.host.read_map[page] = gb.host.memory_map[page]
+        gb.host.fetch_map[page] = gb.host.memory_map[page]
+        if written:
+            gb.host.write_map[page] = gb.host.memory_map[page]
+        page = u8(page + 1)
 
 
 @typed(outline=True)
@@ -264,13 +273,15 @@ def open_vram(gb: Machine, is_open: u1) -> None:
     if is_open:
         show(gb, VRAM, 32, True)
         return
-    for page in range(VRAM, CART_RAM):
+    page: u8 = VRAM
+    while page < CART_RAM:
         gb.host.open_maps[page] = null(u8)
         gb.host.open_maps[0x100 + page] = null(u8)
         gb.host.open_maps[0x200 + page] = null(u8)
         gb.host.read_map[page] = null(u8)
         gb.host.write_map[page] = null(u8)
         gb.host.fetch_map[page] = null(u8)
+        page = u8(page + 1)
 
 
 @typed(outline=True)

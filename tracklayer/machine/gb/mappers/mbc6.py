@@ -101,12 +101,14 @@ def place_half(gb: Machine, first: u8, flash: u1, bank: u8) -> None:
 @typed
 def place_quarter(gb: Machine, first: u8, bank: u8) -> None:
     """4 KiB of RAM at page `first`."""
-    for page in range(QUARTER_PAGES):
+    page: u8 = 0
+    while page < QUARTER_PAGES:
         if gb.mapper.ram_enable and gb.host.ram_pages > 0:
             index = (bank * QUARTER_PAGES + page) & (gb.host.ram_pages - 1)
             gb.host.memory_map[first + page] = pointer(gb.host.ram[index].data)
         else:
             gb.host.memory_map[first + page] = null(u8)
+        page = u8(page + 1)
 
 
 @typed
