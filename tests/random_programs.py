@@ -99,7 +99,7 @@ class Writer:
         """A few instructions that belong together."""
         source = self.source
         low = bytes((self.byte(),))
-        match source.randrange(22):
+        match source.randrange(24):
             case 0 | 1 | 2 | 3 | 4 | 5:
                 return b"".join(self.plain() for _ in range(source.randrange(1, 6)))
             case 6 | 7:  # LD A,n; LDH [register],A
@@ -136,6 +136,12 @@ class Writer:
                 return bytes((source.choice((0xC2, 0xCA, 0xD2, 0xDA, 0xC3)),)) + self.word(self.place())
             case 20:  # JR there and back, RET, RST
                 return bytes((source.choice((0x18, 0x20, 0x28, 0x30, 0x38)), self.byte()))
+            case 21:  # wait: LDH A,[DIV, TIMA, or LY]; AND n; JR NZ or Z, back
+                register = 0x04 if source.random() < 0.9 else source.choice((0x05, 0x44))  # which may never end
+                way = 0x20 if register == 0x04 else source.choice((0x20, 0x28))
+                return bytes((0xF0, register, 0xE6, 1 << source.randrange(8), way, 0xFA))
+            case 22:  # pass the time, or fill: LD B,n; LD [HL+],A or NOP; DEC B; JR NZ
+                return b"\x06" + low + bytes((source.choice((0x22, 0x00, 0x1C)), 0x05, 0x20, 0xFC))
             case _:
                 return bytes((source.choice((0xC0, 0xC8, 0xD0, 0xD8, 0xC9, 0xD9, 0xE9, 0xC7, 0xCF, 0xD7, 0xDF, 0xE7)),))
 
