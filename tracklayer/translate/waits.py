@@ -59,7 +59,8 @@ def waits(context: Any, guest: Any, own: u8, first: u16, last: u16) -> u1:
             stencil = stencils[guest.decode(code)]
             carried |= stencil.uses & ~settled
             if at == last:
-                return carried & changed == 0 and stencil.has_stub == 0 and stencil.mutes == 0
+                same = (carried | ~settled) & changed == 0  # what it changes depends on what it reads alone
+                return same and stencil.has_stub == 0 and stencil.mutes == 0
             changed |= stencil.changes
             settled |= stencil.settles
             if stencil.length == 0 or stencil.flow != FALLS or stencil.mutes != 0:

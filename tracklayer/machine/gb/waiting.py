@@ -16,12 +16,18 @@ from tracklayer.machine.common.clock import FURTHEST, NEVER
 from . import divider, joypad, ppu, serial, speed, timer
 from .host import GbHost
 from .maps import READ_HOOK
+from .ppu.state import OAM_SCAN
+from .ppu.timing import DRAW_BEGIN, SCAN_END
 
 P1, DIV, TIMA, IF, STAT, LY = 0xFF00, 0xFF04, 0xFF05, 0xFF0F, 0xFF41, 0xFF44
 WAITABLE = (P1, DIV, TIMA, IF, STAT, LY)
 HRAM = 0xFF80
 CP_N, JR_NZ, JP_NZ = 0xFE, 0x20, 0xC2
+AND_2, AND_3, BIT_1_A = 0x02E6, 0x03E6, 0x4FCB
+"""Tests of STAT's mode behind which NZ means mode 2 or 3 (or, for one, 1), low byte first."""
 LAST_LINE = 153
+SOONEST_HBLANK = 248
+"""No line's mode 3 is over before. Source: Pan Docs, "PPU modes": 80 dots of mode 2, 172 or more of mode 3."""
 
 
 class Machine(divider.Machine, joypad.Machine, Protocol):
@@ -60,7 +66,7 @@ def quiet(gb: Machine, address: u16, since: u64, behind: u32) -> u64:
     if address == LY:
         return until(gb, now, ly_changes(gb, behind))
     if address == STAT:
-        return until(gb, now, gb.ppu.next)
+        return until(gb, now, stat_changes(gb, behind))
     if address == DIV:
         before = u64(now - gb.timer.origin - since) >> 8
         after = u64(now - gb.timer.origin) >> 8
@@ -90,10 +96,20 @@ def ly_changes(gb: Machine, behind: u32) -> u64:
     if gb.ppu.next == NEVER or gb.ppu.line >= LAST_LINE:
         return gb.ppu.next
     goal = u8(gb.ppu.line + 1)
-    if behind & 0xFF == CP_N and (behind >> 16 == JR_NZ or behind >> 16 == JP_NZ):
+    if behind & 0xFF == CP_N and behind >> 16 in (JR_NZ, JP_NZ):
         wanted = behind >> 8 & 0xFF
         goal = u8(wanted) if gb.ppu.line < wanted <= LAST_LINE else LAST_LINE
     return u64(gb.ppu.line_start + u64(ppu.DOTS_PER_LINE * u64(goal - gb.ppu.line)))
+
+
+@typed
+def stat_changes(gb: Machine, behind: u32) -> u64:
+    """The dot at which STAT next changes; where the program waits for modes 2 and 3 to be over, a dot before that."""
+    test, again = behind & 0xFFFF, behind >> 16 in (JR_NZ, JP_NZ)
+    scanning = gb.ppu.mode == OAM_SCAN and gb.ppu.phase in (SCAN_END, DRAW_BEGIN)
+    if again and scanning and test in (AND_2, AND_3, BIT_1_A):
+        return max(gb.ppu.next, u64(gb.ppu.line_start + SOONEST_HBLANK))
+    return gb.ppu.next
 
 
 @typed
