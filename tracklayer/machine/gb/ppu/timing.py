@@ -25,7 +25,7 @@ from ..interrupts import STAT as STAT_INTERRUPT
 from ..interrupts import VBLANK as VBLANK_INTERRUPT
 from ..interrupts import enabled, request
 from ..maps import open_vram
-from . import access, color, line, objects, pipeline, stat, window
+from . import access, color, line, objects, pipeline, stat, unchanged, window
 from .state import (
     DOTS_PER_FRAME,
     DOTS_PER_LINE,
@@ -112,6 +112,7 @@ def run_lines(gb: Machine, now: u64) -> None:
 @typed
 def draw_lines(gb: Machine, count: u8) -> None:
     """The next lines, one by one, with their pictures."""
+    unchanged.prepare(gb)
     done: u8 = 0
     while done < count:
         line_end(gb)
@@ -119,9 +120,10 @@ def draw_lines(gb: Machine, count: u8) -> None:
         gb.ppu.line += 1
         if gb.ppu.line < HEIGHT:
             window.match_wy(gb)
-            objects.begin_scan(gb)
-            objects.scan(gb)
-            draw_line(gb)
+            if not unchanged.stands_unscanned(gb):
+                objects.begin_scan(gb)
+                objects.scan(gb)
+                draw_line(gb)
             window.line_drawn(gb)
         gb.ppu.next = u64(gb.ppu.next + DOTS_PER_LINE)
         done = u8(done + 1)
@@ -284,6 +286,7 @@ def draw_end(gb: Machine) -> None:
             hblank_begin(gb)
     else:
         if gb.host.drawing:
+            unchanged.prepare(gb)
             draw_line(gb)
         window.line_drawn(gb)
         hblank_begin(gb)

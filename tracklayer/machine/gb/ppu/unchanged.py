@@ -13,7 +13,7 @@ all lines, they are drawn. Each of the maps' 64 rows has the number of the last 
 
 from __future__ import annotations
 
-from tracklayer.lang import address_of, pointer, pointer_at, typed, u8, u16, u32, u64, unlikely
+from tracklayer.lang import address_of, pointer, pointer_at, typed, u1, u8, u16, u32, u64
 
 from ..host import BANK_WORDS, OAM_WORDS, PALETTE_WORDS, TILE_WORDS
 from .state import BG_ENABLE, BG_MAP, HEIGHT, OBJ_ENABLE, OBJ_TALL, TILE_DATA, WINDOW_MAP, Machine
@@ -21,44 +21,88 @@ from .window import begins_on_line
 
 KNOWN = 1 << 63
 WITH_WINDOW = 1 << 62
+OBJECTS_BIT = 61
+SEEN = BG_ENABLE | BG_MAP | TILE_DATA | OBJ_ENABLE | OBJ_TALL
+"""Of LCDC; the window's bits only count where it is."""
 LOOKS = 4
 """In a frame, at most."""
 
 
 @typed
-def stands(gb: Machine) -> bool:
-    """Whether the current line is in the picture already. If not, it is taken to be drawn now."""
-    drawn = gb.host.drawn
-    if unlikely(drawn.unsure != 0) and drawn.looks < LOOKS:
+def prepare(gb: Machine) -> None:
+    """Before lines are drawn between which the guest does nothing: see what is another than before."""
+    if gb.host.drawn.unsure != 0 and gb.host.drawn.looks < LOOKS:
         look(gb)
+    look_at_objects(gb)
+
+
+@typed
+def stands_unscanned(gb: Machine) -> bool:
+    """Whether the current line is in the picture already, as far as that is clear without its OAM scan. `prepare`d.
+
+    Where OAM is as it was when the line was drawn, and LCDC, so are its objects.
+    """
+    drawn = gb.host.drawn
+    at = (1 - gb.host.shown) * HEIGHT + gb.ppu.line
+    if at >= 2 * HEIGHT or drawn.odd != 0:
+        return False
+    before = drawn.registers[at]
+    if before == 0 or drawn.objects > drawn.when[at]:
+        return False
+    return same(gb, at, u1(before >> OBJECTS_BIT))
+
+
+@typed
+def stands(gb: Machine) -> bool:
+    """Whether the current line is in the picture already. If not, it is taken to be drawn now. `prepare`d."""
+    drawn = gb.host.drawn
     at = (1 - gb.host.shown) * HEIGHT + gb.ppu.line
     if at >= 2 * HEIGHT:
         return False
+    with_objects = gb.ppu.lcdc & OBJ_ENABLE != 0 and gb.ppu.object_count > 0
     if drawn.unsure | drawn.odd:
         drawn.odd = 0
         drawn.registers[at] = 0
         return False
-    used: u64 = KNOWN | gb.ppu.bgp | gb.color.functions << 15
+    found = same(gb, at, with_objects) and (not with_objects or drawn.objects <= drawn.when[at])
+    drawn.registers[at] = registers(gb, with_objects)
+    drawn.object_palettes[at] = object_palettes(gb, with_objects)
+    drawn.when[at] = drawn.changes
+    return found
+
+
+@typed(shared=True)
+def same(gb: Machine, at: u16, with_objects: u1) -> bool:
+    """Whether registers, VRAM and palettes are those that a line was last drawn with; objects are the caller's."""
+    drawn = gb.host.drawn
+    if at >= 2 * HEIGHT or drawn.unsure != 0:
+        return False
     changed: u64 = 0
-    palettes: u16 = 0
-    if gb.ppu.lcdc & OBJ_ENABLE != 0 and gb.ppu.object_count > 0:
-        look_at_objects(gb)
-        changed = drawn.objects
-        used = used | (gb.ppu.lcdc & (OBJ_ENABLE | OBJ_TALL)) << 8
-        palettes = gb.ppu.obp0 | gb.ppu.obp1 << 8
     if gb.ppu.lcdc & BG_ENABLE != 0 or gb.color.functions != 0:
-        y = (gb.ppu.line + gb.ppu.scy) & 0xFF
-        changed = max(changed, drawn.rows[(gb.ppu.lcdc & BG_MAP) * 4 + (y >> 3)])
-        used = used | (gb.ppu.lcdc & (BG_ENABLE | BG_MAP | TILE_DATA)) << 8 | gb.ppu.scx << 16 | y << 24
+        changed = drawn.rows[(gb.ppu.lcdc & BG_MAP) * 4 + (((gb.ppu.line + gb.ppu.scy) & 0xFF) >> 3)]
         if begins_on_line(gb):
             row = (gb.ppu.window_line >> 3) + ((gb.ppu.lcdc & WINDOW_MAP) >> 1)
             changed = max(changed, drawn.rows[row & 63])
+    if changed > drawn.when[at] or object_palettes(gb, with_objects) != drawn.object_palettes[at]:
+        return False
+    return registers(gb, with_objects) == drawn.registers[at]
+
+
+@typed
+def registers(gb: Machine, with_objects: u1) -> u64:
+    """All that a line is drawn with besides memory and the objects' palettes. Never 0."""
+    used: u64 = KNOWN | gb.ppu.bgp | (gb.ppu.lcdc & SEEN) << 8 | gb.color.functions << 15 | with_objects << OBJECTS_BIT
+    if gb.ppu.lcdc & BG_ENABLE != 0 or gb.color.functions != 0:
+        used = used | gb.ppu.scx << 16 | ((gb.ppu.line + gb.ppu.scy) & 0xFF) << 24
+        if begins_on_line(gb):
             used = used | WITH_WINDOW | gb.ppu.wx << 32 | gb.ppu.window_line << 40 | (gb.ppu.lcdc & WINDOW_MAP) << 48
-    same = used == drawn.registers[at] and palettes == drawn.object_palettes[at] and changed <= drawn.when[at]
-    drawn.registers[at] = used
-    drawn.object_palettes[at] = palettes
-    drawn.when[at] = drawn.changes
-    return same
+    return used
+
+
+@typed
+def object_palettes(gb: Machine, with_objects: u1) -> u16:
+    """OBP0 and OBP1, where there are objects."""
+    return gb.ppu.obp0 | gb.ppu.obp1 << 8 if with_objects else 0
 
 
 @typed
