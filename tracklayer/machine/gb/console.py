@@ -282,7 +282,12 @@ class GB:
         speed.change(self)
         apu.speed_changed(self)
         divider.clear(self)
+        if self.dma.blocking:
+            ppu.before_dma(self)
+            dma.catch_up(self)
         self.clock.left -= speed.PAUSE
+        if self.dma.blocking:
+            dma.hold(self, speed.PAUSE)
         ppu.catch_up(self)
         ppu.speed_changed(self)
         timer.catch_up(self)  # an overflow in the pause asks for its interrupt now

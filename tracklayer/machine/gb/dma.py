@@ -175,11 +175,13 @@ def diverted(gb: Machine, page: u8) -> u8:
 
 @typed(outline=True)
 def hold(gb: Machine, time: u64) -> None:
-    """The CPU's clock stood still (HALT) for `time`, and the copy with it. It had caught up before.
+    """The CPU's clock stood still for `time` until now (HALT, a change of speed), and with it the copy, if not over.
 
-    Proof: gambatte oamdma/oamdmasrc80_halt_lycirq_read8000.
+    It had caught up before. Proof: gambatte oamdma/oamdmasrc80_halt_lycirq_read8000, oamdma_late_halt_stat_*,
+    oamdma_late_speedchange_stat_*.
     """
-    gb.dma.started = u64(gb.dma.started + time)
+    if u64(gb.clock.now() - time) < u64(gb.dma.started + DURATION):
+        gb.dma.started = u64(gb.dma.started + time)
     if gb.dma.next_start != NEVER:
         gb.dma.next_start = u64(gb.dma.next_start + time)
     gb.clock.schedule(events.DMA, end(gb))
