@@ -28,7 +28,7 @@ LOOKS = 4
 """In a frame, at most."""
 
 
-@typed
+@typed(outline=True)
 def prepare(gb: Machine) -> None:
     """Before lines are drawn between which the guest does nothing: see what is another than before."""
     if gb.host.drawn.unsure != 0 and gb.host.drawn.looks < LOOKS:
@@ -52,7 +52,7 @@ def stands_unscanned(gb: Machine) -> bool:
     return same(gb, at, u1(before >> OBJECTS_BIT))
 
 
-@typed
+@typed(outline=True)
 def stands(gb: Machine) -> bool:
     """Whether the current line is in the picture already. If not, it is taken to be drawn now. `prepare`d."""
     drawn = gb.host.drawn
