@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 TRIPLE = "x86_64-unknown-linux-gnu"
 HANDLER = "preserve_nonecc"
-OUTLINED = "outlined"
+OUTLINED = ("outlined.0", "outlined.1")
+"""The parts that outlined functions are spread over, to be compiled side by side: each new one goes to the smaller."""
 """The part that all outlined functions are in. Others may call them; they call none outside."""
 OWN = "entries"
 
@@ -72,6 +73,7 @@ class Program:
         self.leaves: Callable[[Walker, State], None] | None = None
         self.entries: list[str] = []
         self.part = OWN
+        self._outlined_size = dict.fromkeys(OUTLINED, 0)
         """The part that entries are added to."""
         self._outlined: dict[tuple[Any, ...], Outlined] = {}
         self._names: set[str] = set()
@@ -185,8 +187,12 @@ class Program:
         for end, value in walker.begin(info, values, state):
             self._return(walker, end, value, info, width)
         text = f'define {head} nounwind "no-builtins" {{\n{walker.text.render()}\n}}'
-        part, declaration = (OUTLINED, f"declare {head} nounwind") if outlined else (self.part, "")
-        self.module.functions.append(Definition(part, text, declaration))
+        if not outlined:
+            self.module.functions.append(Definition(self.part, text, ""))
+            return
+        part = min(OUTLINED, key=self._outlined_size.__getitem__)
+        self._outlined_size[part] += len(text)
+        self.module.functions.append(Definition(part, text, f"declare {head} nounwind"))
 
     def _return(self, walker: Walker, end: State, value: Value, info: FunctionInfo, width: int) -> None:
         try:

@@ -37,23 +37,28 @@ class PlacedImage:
 
 
 def make_image(objects: Iterable[bytes]) -> bytes:
-    """Link objects into an image. An object may use symbols of those before it.
+    """Link objects into an image. Each may use symbols of all others.
 
     Errors: ObjectError, UndefinedSymbols.
     """
     from .loader import parse
 
-    code = bytearray()
+    layouts = [parse(data).layout() for data in objects]
+    starts: list[int] = []
     symbols: dict[str, int] = {}
-    for data in objects:
-        layout = parse(data).layout()
-        code += bytes(-len(code) % max(16, layout.align))
-        # Far from 0, so that no address is mistaken for null; only differences end up in the code.
-        base = BASE + len(code)
-        code += layout.link(base, {name: BASE + offset for name, offset in symbols.items()})
-        for index, (start, size) in enumerate(layout.eh_frames):
-            symbols[f"{FRAMES} {len(code)} {index} {size}"] = base - BASE + start
-        symbols.update({name: address - BASE for name, address in layout.symbols(base).items()})
+    size = 0
+    for layout in layouts:
+        size += -size % max(16, layout.align)
+        starts.append(size)
+        for index, (start, length) in enumerate(layout.eh_frames):
+            symbols[f"{FRAMES} {size} {index} {length}"] = size + start
+        symbols.update({name: address - BASE for name, address in layout.symbols(BASE + size).items()})
+        size += layout.size
+    # Far from 0, so that no address is mistaken for null; only differences end up in the code.
+    known = {name: BASE + offset for name, offset in symbols.items()}
+    code = bytearray(size)
+    for layout, start in zip(layouts, starts, strict=True):
+        code[start : start + layout.size] = layout.link(BASE + start, known)
     head = json.dumps(symbols, separators=(",", ":")).encode()
     return struct.pack("<QQ", len(head), len(code)) + head + bytes(code)
 

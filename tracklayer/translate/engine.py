@@ -192,16 +192,14 @@ def _compile(
 
 
 def engine_jobs(guest: type[Guest]) -> list[Job]:
-    """The modules of a guest's interpreter and layer; what others are inlined from comes first."""
+    """The modules of a guest's interpreter and layer."""
     from ..compiler import backend
-    from ..compiler import program as program_module
     from .interpreter import interpreter_program
     from .layer import add_layer
 
     program = interpreter_program(guest)
     add_layer(program, guest)
     parts = program.module.parts()
-    parts.sort(key=lambda part: part != program_module.OUTLINED)
     # Handlers are many and short, and gain little from the expensive passes; devices have loops.
     return [backend.Job(program.render(part), *((1, 1) if part.startswith("handlers") else (2, 2))) for part in parts]
 
