@@ -157,7 +157,11 @@ def hop(context: Any, guest: Any) -> None:
 
 @typed
 def near(context: Any, guest: Any) -> None:
-    """Where a block may not fit: the interpreter runs what is left until the boundary."""
+    """Where a block may not fit: the interpreter runs what is left until the boundary.
+
+    The guest is noted to be here: the boundary comes anywhere in a loop, this at its heads.
+    """
+    sample(context, guest)
     guest.engine(context).dispatch = pointer_at(address_of(guest.engine(context).interpret), Ptr[u8])
     short(context, guest)
 
