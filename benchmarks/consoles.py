@@ -19,6 +19,7 @@ import json
 import os
 import platform
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -119,12 +120,12 @@ def peers(cores: str | None) -> dict[str, Callable[[str, str], Runner]]:
     if importlib.util.find_spec("pyboy"):
         found["pyboy"] = PyBoyPeer
     else:
-        print("pyboy is not installed: pip install 'tracklayer[bench]'")
+        print("pyboy is not installed: pip install 'tracklayer[bench]'", file=sys.stderr)
     libraries = find_cores(cores)
     for name, library in libraries.items():
         found[name] = lambda rom, mode, library=library: LibretroCore(library, image(rom))  # type: ignore[misc]
     if not libraries:
-        print("no libretro cores: pip install stable-retro, or --cores FOLDER")
+        print("no libretro cores: pip install stable-retro, or --cores FOLDER", file=sys.stderr)
     return found
 
 
@@ -133,7 +134,7 @@ def takes(make: Callable[[str, str], Runner], rom: str) -> bool:
     try:
         make(rom, "sound").close()
     except ValueError as error:
-        print(f"{Path(rom).name}: {error}")
+        print(f"{Path(rom).name}: {error}", file=sys.stderr)
         return False
     return True
 
@@ -162,7 +163,7 @@ def games() -> list[str]:
     folder = Path(os.environ.get("TRACKLAYER_ROMS", Path(__file__).resolve().parents[2] / "shared" / "roms"))
     manifest = folder / "manifest.json"
     if not manifest.is_file():
-        print(f"no test programs at {folder}: set TRACKLAYER_ROMS; only the demo is run")
+        print(f"no test programs at {folder}: set TRACKLAYER_ROMS; only the demo is run", file=sys.stderr)
         return ["demo"]
     entries = json.loads(manifest.read_text())
     return [str(folder / e["path"]) for e in entries if e["kind"] == "game" and e["system"] == "gb"] + ["demo"]

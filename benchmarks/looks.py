@@ -11,6 +11,7 @@ import argparse
 import importlib.util
 import json
 import platform
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -78,8 +79,8 @@ def main() -> None:
     made = {"tracklayer": ours(options.rom)}
     if importlib.util.find_spec("pyboy"):
         made["pyboy"] = pyboys(options.rom)
-    elif not options.json:
-        print("pyboy is not installed: pip install 'tracklayer[bench]'")
+    else:
+        print("pyboy is not installed: pip install 'tracklayer[bench]'", file=sys.stderr)
     rows: list[dict[str, Any]] = []
     for what in made["tracklayer"]:
         row: dict[str, Any] = {"what": what}
