@@ -330,9 +330,11 @@ class GB:
                 self.run_events()
         if self.clock.stop:
             apu.hear(self)
-            # Whoever looks at the state is not to see when somebody asked for this boundary.
+            # Whoever looks at the state is not to see when somebody asked for this boundary, nor how long a run was
+            # to be, which rounds by what the engine stopped for meanwhile.
             self.clock.deadline = self.clock.now()
             self.clock.left = 0
+            self.clock.limit = self.clock.deadline
 
     @typed
     def run_events(self) -> None:
