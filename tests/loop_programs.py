@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from random import Random
 
 from tests.api.images import signed
+from tests.random_programs import check_all
 from tracklayer import GameBoy
 from tracklayer.api.lockstep import Report, lockstep
 from tracklayer.cpu.sm83 import SM83
@@ -211,16 +211,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0, help="of the first program")
     options = parser.parse_args()
-    start, wrong = time.monotonic(), 0
-    for seed in range(options.seed, options.seed + options.count):
-        for engine, report in check(seed):
-            wrong += 1
-            assert report.divergence is not None
-            fields = ", ".join(str(field) for field in report.divergence.fields[:6])
-            print(f"seed {seed}: {engine} differs from the interpreter at cycle {report.divergence.shown}: {fields}")
-            print("\n".join(report.divergence.trace[-12:]), flush=True)
-    print(f"{options.count} programs from seed {options.seed} in {time.monotonic() - start:.0f} s, {wrong} differences")
-    return 1 if wrong else 0
+    return check_all(check, options.seed, options.count)
 
 
 if __name__ == "__main__":

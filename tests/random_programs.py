@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 
 from tests.api.images import signed
@@ -264,6 +264,20 @@ def check(seed: int, engines: Sequence[str] = ENGINES) -> list[tuple[str, Report
     return found
 
 
+def check_all(check: Callable[[int], list[tuple[str, Report]]], first: int, count: int) -> int:
+    """Check the programs of many seeds, and print every difference. Returns: the exit status, 1 if there was any."""
+    start, wrong = time.monotonic(), 0
+    for seed in range(first, first + count):
+        for engine, report in check(seed):
+            wrong += 1
+            assert report.divergence is not None
+            fields = ", ".join(str(field) for field in report.divergence.fields[:6])
+            print(f"seed {seed}: {engine} differs from the interpreter at cycle {report.divergence.shown}: {fields}")
+            print("\n".join(report.divergence.trace[-12:]), flush=True)
+    print(f"{count} programs from seed {first} in {time.monotonic() - start:.0f} s, {wrong} differences")
+    return 1 if wrong else 0
+
+
 def main() -> int:
     """Run many programs."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -271,16 +285,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the first program")
     parser.add_argument("--engines", default=",".join(ENGINES), help="held against the interpreter")
     options = parser.parse_args()
-    start, wrong = time.monotonic(), 0
-    for seed in range(options.seed, options.seed + options.count):
-        for engine, report in check(seed, options.engines.split(",")):
-            wrong += 1
-            assert report.divergence is not None
-            fields = ", ".join(str(field) for field in report.divergence.fields[:6])
-            print(f"seed {seed}: {engine} differs from the interpreter at cycle {report.divergence.shown}: {fields}")
-            print("\n".join(report.divergence.trace[-12:]), flush=True)
-    print(f"{options.count} programs from seed {options.seed} in {time.monotonic() - start:.0f} s, {wrong} differences")
-    return 1 if wrong else 0
+    return check_all(lambda seed: check(seed, options.engines.split(",")), options.seed, options.count)
 
 
 if __name__ == "__main__":

@@ -222,8 +222,8 @@ class GameBoy(_Ticked, Views, Kept, Hooked, Plugs):
                 self._idle.pop()
             except IndexError:
                 self._refuse()
-            self._runner = get_ident()
             try:
+                self._runner = get_ident()
                 if sound:
                     self._sound.forget()
                 outcome = self._step(frames, 1 if render else 0)

@@ -13,9 +13,9 @@ from typing import Any, overload
 from tracklayer.machine.gb import dma, mappers, memory, ppu, registers
 
 from . import outside
+from .outside import SPACE
 from .registers import fitting
 
-SPACE = 0x10000
 OAM = 0xFE00
 OAM_SIZE = 0xA0
 IO = 0xFF00

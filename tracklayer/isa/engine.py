@@ -14,9 +14,9 @@ JUMPS = 1 << PLACE_BITS
 OTHER_MAPS = 1 << 47
 """A bit of the generation that a machine flips where it closes and opens its memory as a whole: what jumps led to while
 it was as it is now holds again."""
-BANK_BITS, BANKS = 32, 15
-"""The lowest of so many bits of the generation, for the same with banks: a machine flips what has changed in their
-numbers. Below them is what `changed` counts."""
+BANK_BITS = 32
+"""From this bit of the generation to the one of OTHER_MAPS, the same with banks: a machine flips what has changed in
+their numbers. Below is what `changed` counts."""
 
 
 @struct
