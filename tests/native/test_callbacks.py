@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 
 from tracklayer.native.assembler import Assembler
-from tracklayer.native.functions import SignatureError, callback
+from tracklayer.native.functions import callback
 from tracklayer.native.operands import qword, rax, rbx, rcx, rdi, rdx, rsi, rsp
+from tracklayer.native.signatures import SignatureError
 
 X86_LINUX = sys.platform == "linux" and os.uname().machine == "x86_64"
 pytestmark = pytest.mark.skipif(not X86_LINUX, reason="runs x86-64 code on Linux")

@@ -1,4 +1,4 @@
-"""The choice of encodings: every form that iced-x86 knows, and what GNU as makes of the same text."""
+"""Forms and their encodings: every form that iced-x86 knows, and what GNU as makes of the same text."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ from iced_x86 import (
 )
 from iced_x86 import OpCodeOperandKind as Kind
 
-from tracklayer.native import forms
-from tracklayer.native.forms import FormError, Options, encode
+from tracklayer.native import encoding, forms
+from tracklayer.native.encoding import encode
+from tracklayer.native.forms import FormError, Options
 from tracklayer.native.operands import (
     REGISTERS,
     Address,
@@ -60,7 +61,7 @@ from tracklayer.native.operands import (
     zmm3,
 )
 
-BASE = forms._HERE
+BASE = encoding.HERE
 CODES = [value for value in vars(Code).values() if isinstance(value, int)]
 NAMES = {value: name for name, value in vars(Code).items() if isinstance(value, int)}
 MNEMONICS = {value: name.lower() for name, value in vars(Mnemonic).items() if isinstance(value, int)}
@@ -111,7 +112,7 @@ def some_operands(info: Any, with_memory: bool) -> list[Operand]:
         elif want.immediate >= 0:
             small = {Kind.IMM8_CONST_1: 1, Kind.IMM4_M2Z: 3, Kind.IMM32SEX64: 0x12345678}
             wide = {16: 0x1234, 32: 0x12345678, 64: 0x123456789ABCDEF}
-            _, _, high, bits = forms._IMMEDIATES[want.immediate]
+            _, _, high, bits = forms.IMMEDIATES[want.immediate]
             result.append(small.get(want.immediate, wide.get(bits, 0x12) if high > 0xFF else 0x12))
         else:
             result.append(BASE + 0x20 if want.branch else 0x20)

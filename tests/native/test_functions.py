@@ -21,8 +21,8 @@ import pytest
 
 from tracklayer.lang import struct, u32
 from tracklayer.native.assembler import Assembler
-from tracklayer.native.functions import SignatureError, parse_signature
 from tracklayer.native.operands import dword, eax, edi, mem, qword, rax, rcx, rdi, rdx, rsi, rsp, xmm0, xmm1, xmm7
+from tracklayer.native.signatures import SignatureError, parse_signature
 
 X86_LINUX = sys.platform == "linux" and os.uname().machine == "x86_64"
 pytestmark = pytest.mark.skipif(not X86_LINUX, reason="runs x86-64 code on Linux")

@@ -23,20 +23,11 @@ from typing import Any, TypeVar, cast, overload
 from ..lang import BufferType, FloatType, IntType, Object, PtrType, Typed, is_struct, type_name
 from ..native import debug, unwind
 from ..native.calls import Made, deferred, python_api
-from ..native.functions import (
-    Signature,
-    Way,
-    calling,
-    entry,
-    learn_calling,
-    learn_entry,
-    pack_calling,
-    pack_entry,
-    parse_signature,
-)
+from ..native.functions import Way, calling, entry, learn_calling, learn_entry, pack_calling, pack_entry
 from ..native.image import make_image, place
 from ..native.memory import code_memory
 from ..native.runtime import attention
+from ..native.signatures import Signature, parse_signature
 from . import cache
 from .calls import PYTHON
 from .errors import CompileError
@@ -113,7 +104,7 @@ def _builtin(python: Any, nogil: bool, polls: bool, eager: bool) -> BuiltinFunct
 
 
 def native_type(kind: Any, declared: Any, result: bool = False) -> str:
-    """What native/functions.py calls a type of the subset; empty where there is no such thing."""
+    """What native/signatures.py calls a type of the subset; empty where there is no such thing."""
     match kind:
         case IntType():
             if declared is bool:

@@ -6,11 +6,12 @@ Not for:   deciding what the code does. This room knows no guest, no emulator an
 Invariant: importing it imports none of its tools: each is loaded when it is first asked for.
 
 Where to look: memory.py (code memory), which gets it by mappings.py, denied.py and unix.py; loader.py (objects) with
-objects.py, relocations.py and linking.py; calls.py (builtins and their lifetimes); source.py with assembler.py,
-operands.py and forms.py (x86-64) and with arm64.py, arm64_operands.py and mc.py (arm64); functions.py (signatures) with
-adapters.py, which is frames.py, conversions.py, entries.py and callback_code.py; runtime.py (stack depth, Ctrl-C);
-unwind.py and debug.py (unwinders, debuggers, profilers); sampling.py (where time goes). docs/crossing.md says how it
-works and what is promised.
+objects.py, relocations.py and linking.py; calls.py (builtins and their lifetimes); source.py with assembler.py, that is
+instructions.py, framing.py and placing.py over operands.py, forms.py and encoding.py (x86-64), and with arm64.py,
+arm64_operands.py and mc.py (arm64); functions.py (builtins and callbacks by signature) over signatures.py, refusals.py
+(errors in words), templates.py and adapters.py, which is frames.py, conversions.py, entries.py and callback_code.py;
+runtime.py (stack depth, Ctrl-C); unwind.py and debug.py (unwinders, debuggers, profilers); sampling.py (where time
+goes). docs/crossing.md says how it works and what is promised.
 """
 
 from __future__ import annotations
@@ -22,20 +23,22 @@ if TYPE_CHECKING:
     from tracklayer.native.arm64 import Arm64Assembler
     from tracklayer.native.assembler import Assembler
     from tracklayer.native.calls import builtin, python_api
-    from tracklayer.native.functions import SignatureError, callback, native_function
+    from tracklayer.native.functions import callback, native_function
     from tracklayer.native.loader import LoadedObject, ObjectError, load, parse
     from tracklayer.native.mc import NoAssembler
     from tracklayer.native.memory import Block, CodeMemory, CodeMemoryFull, ExecutableMemoryDenied, code_memory
+    from tracklayer.native.signatures import SignatureError
     from tracklayer.native.source import AssemblyError, Code, Distance
 
 _HOMES = {
     "arm64": ("Arm64Assembler",),
     "assembler": ("Assembler",),
     "calls": ("builtin", "python_api"),
-    "functions": ("SignatureError", "callback", "native_function"),
+    "functions": ("callback", "native_function"),
     "loader": ("LoadedObject", "ObjectError", "load", "parse"),
     "mc": ("NoAssembler",),
     "memory": ("Block", "CodeMemory", "CodeMemoryFull", "ExecutableMemoryDenied", "code_memory"),
+    "signatures": ("SignatureError",),
     "source": ("AssemblyError", "Code", "Distance"),
 }
 _WHERE = {name: home for home, names in _HOMES.items() for name in names}

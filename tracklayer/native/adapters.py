@@ -2,7 +2,7 @@
 
 For:       `Entry`, a METH_FASTCALL function that converts its arguments, calls a body, and converts its result;
            `callback_adapter`, a C function that makes objects of its arguments and calls Python.
-Not for:   signatures, and copies of adapters for functions (functions.py). These need the assembler; who finds his
+Not for:   signatures (signatures.py), copies for functions (templates.py). These need the assembler; who finds his
            adapters on the disk needs neither.
 Invariant: on every way out, every buffer is released, every reference given back, and the GIL held again. An adapter
            runs at any address and in any process once its slots are filled in.

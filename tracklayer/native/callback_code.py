@@ -1,7 +1,7 @@
 """From native code to Python: a C function that makes objects of its arguments, calls, and converts the result.
 
 For:       `callback_adapter`, the code of such a function for one shape of signature.
-Not for:   signatures, and copies of adapters for functions (functions.py).
+Not for:   signatures (signatures.py), copies for functions (templates.py).
 Invariant: on every way out, every reference is given back, and the GIL is as it was.
 """
 
@@ -10,17 +10,6 @@ from __future__ import annotations
 from tracklayer.native.calls import python_api
 from tracklayer.native.conversions import Adapter
 from tracklayer.native.frames import OB_TYPE, SAVED, TEMPORARY, TUPLE_ITEMS, TUPLE_SIZE, VECTORCALL_OFFSET, low_half
-from tracklayer.native.functions import (
-    FIRST,
-    PAIR,
-    RESULT,
-    SCALARS,
-    SECOND,
-    Parameter,
-    Signature,
-    SignatureError,
-    Type,
-)
 from tracklayer.native.operands import REGISTERS as _R
 from tracklayer.native.operands import (
     Label,
@@ -40,6 +29,8 @@ from tracklayer.native.operands import (
     xmm0,
     xmm1,
 )
+from tracklayer.native.refusals import FIRST, PAIR, RESULT, SECOND
+from tracklayer.native.signatures import SCALARS, Parameter, Signature, SignatureError, Type
 
 _OBJECT = Parameter("", SCALARS["object"])
 

@@ -24,11 +24,6 @@ from tracklayer.native.frames import (
     PyBUF_WRITABLE,
     low_half,
 )
-from tracklayer.native.functions import (
-    SMALL_INTS,
-    Type,
-    small_ints,
-)
 from tracklayer.native.operands import REGISTERS as _R
 from tracklayer.native.operands import (
     Label,
@@ -49,6 +44,8 @@ from tracklayer.native.operands import (
     rdx,
     xmm0,
 )
+from tracklayer.native.signatures import Type
+from tracklayer.native.templates import SMALL_INTS, small_ints
 
 
 class Adapter(Framed):

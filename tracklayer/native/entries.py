@@ -1,7 +1,7 @@
 """From Python to native code: a METH_FASTCALL function that converts its arguments, calls a body, converts the result.
 
 For:       `Entry`, the code of such a function for one shape of signature.
-Not for:   signatures, and copies of adapters for functions (functions.py).
+Not for:   signatures (signatures.py), copies for functions (templates.py).
 Invariant: on every way out, every buffer is released, every reference given back, and the GIL held again.
 """
 
@@ -12,15 +12,7 @@ import functools
 from tracklayer.native import runtime
 from tracklayer.native.conversions import Adapter, acquire_buffer, return_results
 from tracklayer.native.frames import BUFFER_SIZE, SAVED, TEMPORARY, check_stack, low_half
-from tracklayer.native.functions import (
-    COUNT,
-    SHORT,
-    VOID,
-    Parameter,
-    Signature,
-    Type,
-    Way,
-)
+from tracklayer.native.functions import Way
 from tracklayer.native.operands import REGISTERS as _R
 from tracklayer.native.operands import (
     Label,
@@ -40,6 +32,9 @@ from tracklayer.native.operands import (
     xmm0,
     xmm1,
 )
+from tracklayer.native.refusals import COUNT
+from tracklayer.native.signatures import VOID, Parameter, Signature, Type
+from tracklayer.native.templates import SHORT
 from tracklayer.native.unwind import Change
 
 _LIMIT = Parameter("", Type("limit", "limit"))

@@ -1,25 +1,23 @@
-"""Forms: which encoding of a mnemonic fits given operands.
+"""Forms: the encodings that a mnemonic has, and which of them fit given operands.
 
-For:       turning a mnemonic and operands into the bytes of one instruction, the shortest of all encodings that mean
-           it.
-Not for:   labels and places (assembler.py). Which encodings there are is iced-x86's knowledge; nothing is listed here.
-Invariant: what is encoded decodes to the mnemonic and the operands that were asked for.
+For:       `matching(mnemonic, operands)`, the forms that fit; `candidates`, all of a mnemonic; errors where none fits.
+Not for:   the bytes (encoding.py). Which encodings there are is iced-x86's knowledge; nothing is listed here.
+Invariant: knowledge only: what was found out of a form, or of a mnemonic, never changes.
 
 iced-x86 knows about 4,700 instruction forms of 64-bit mode, each with the kinds of its operands. A form fits if every
-operand is of the kind that it wants; of those that fit, the ones of an unasked 16-bit operand size or 32-bit address
-size come last, then the shorter comes first, then the one that Intel's manual names first.
+operand is of the kind that it wants. `penalty` says which of those that fit are a last resort: the ones of an unasked
+16-bit operand size or 32-bit address size, and those that few processors have.
 """
 
 from __future__ import annotations
 
-import bisect
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import iced_x86
-from iced_x86 import Code, Encoder, Instruction, MemorySizeInfo, Mnemonic, OpCodeInfo, OpKind, RoundingControl
+from iced_x86 import Code, MemorySizeInfo, Mnemonic, OpCodeInfo, OpKind
 from iced_x86 import OpCodeOperandKind as Kind
 from iced_x86 import Register as IcedRegister
 
@@ -46,14 +44,10 @@ class Options(NamedTuple):
     form: int | None = None
 
 
-_info: Any = OpCodeInfo
+NO_OPTIONS = Options()
 
-_ROUNDING = {
-    "nearest": RoundingControl.ROUND_TO_NEAREST,
-    "down": RoundingControl.ROUND_DOWN,
-    "up": RoundingControl.ROUND_UP,
-    "zero": RoundingControl.ROUND_TOWARD_ZERO,
-}
+form_info: Any = OpCodeInfo
+"""What iced-x86 knows of a form, by its code."""
 
 # ----------------------------------------------------------------------------------------- what a kind of operand wants
 
@@ -96,7 +90,7 @@ _VECTOR_INDEX: Mapping[int, str] = {
 _MEMORY_ONLY = {Kind.MEM, Kind.MEM_MPX, Kind.MEM_MIB, Kind.SIBMEM, *_VECTOR_INDEX}
 # Immediates: how iced holds them, the range that fits, and the width at which a larger unsigned number means a
 # negative one.
-_IMMEDIATES: Mapping[int, tuple[int, int, int, int]] = {
+IMMEDIATES: Mapping[int, tuple[int, int, int, int]] = {
     Kind.IMM8: (OpKind.IMMEDIATE8, -0x80, 0xFF, 8),
     Kind.IMM16: (OpKind.IMMEDIATE16, -0x8000, 0xFFFF, 16),
     Kind.IMM32: (OpKind.IMMEDIATE32, -0x80000000, 0xFFFFFFFF, 32),
@@ -137,7 +131,7 @@ def _wants(kind: int) -> _Wants | None:
     name = _KIND_NAMES[kind]
     if kind in _IMPLICIT:
         return _Wants(implicit=_IMPLICIT[kind])
-    if kind in _IMMEDIATES:
+    if kind in IMMEDIATES:
         return _Wants(immediate=kind)
     if kind in _BRANCHES:
         return _Wants(branch=_BRANCHES[kind])
@@ -182,7 +176,7 @@ _ALIASES = {
     }.items()
 } | {"movabs": "mov", "retn": "ret", "retfar": "retf", "wait": "wait", "repz": "repe"}  # fmt: skip
 
-_SWAPPABLE = {"test", "xchg"}
+SWAPPABLE = {"test", "xchg"}
 """Mnemonics whose two operands may be written either way, though an encoding has one order."""
 
 
@@ -197,7 +191,7 @@ def forms() -> Mapping[str, tuple[Form, ...]]:
     table: dict[str, list[Form]] = {}
     codes = [value for value in vars(Code).values() if isinstance(value, int)]
     for code in sorted(codes):
-        info = _info(code)
+        info = form_info(code)
         if not info.mode64 or not info.is_instruction:
             continue
         wants = tuple(_wants(kind) for kind in info.op_kinds())
@@ -268,7 +262,7 @@ def _fits(want: _Wants, form: Form, operand: Operand) -> bool:
             return want.memory and _fits_memory(want, form, operand)
         case int():
             if want.immediate >= 0:
-                _, low, high, bits = _IMMEDIATES[want.immediate]
+                _, low, high, bits = IMMEDIATES[want.immediate]
                 return _in_range(operand, low, high, bits)
             return want.branch > 0 or want.low_branch >= 0
         case Label() | str():
@@ -278,7 +272,7 @@ def _fits(want: _Wants, form: Form, operand: Operand) -> bool:
     return False
 
 
-def matching(mnemonic: str, operands: Sequence[Operand], options: Options = Options()) -> list[Form]:  # noqa: B008
+def matching(mnemonic: str, operands: Sequence[Operand], options: Options = NO_OPTIONS) -> list[Form]:
     """All forms that fit, the preferred first where that can be told before encoding.
     Errors: FormError."""
     found = []
@@ -304,16 +298,16 @@ def matching(mnemonic: str, operands: Sequence[Operand], options: Options = Opti
     return usual or found
 
 
-def _complain(mnemonic: str, operands: Sequence[Operand]) -> FormError:
-    written = _text(mnemonic, operands)
+def complaint(mnemonic: str, operands: Sequence[Operand]) -> FormError:
+    """The error for operands that no form fits: it says which there are."""
     known = candidates(mnemonic)
     near = [form for form in known if len(form.explicit) == len(operands)] or known
-    shown = dict.fromkeys(_info(form.code).instruction_string for form in near)
+    shown = dict.fromkeys(form_info(form.code).instruction_string for form in near)
     some = "; ".join(list(shown)[:8]) + ("; ..." if len(shown) > 8 else "")
-    return FormError(f"no encoding of `{written}`; there are: {some}")
+    return FormError(f"no encoding of `{written(mnemonic, operands)}`; there are: {some}")
 
 
-def _check_sizes(mnemonic: str, operands: Sequence[Operand], found: list[Form]) -> None:
+def check_sizes(mnemonic: str, operands: Sequence[Operand], found: list[Form]) -> None:
     """`mov [rax], 5` could be four things: the size has to be written. Sizes that have no name, of the floating-point
     unit's environments, are left to the penalty: it prefers those of 32-bit (and 64-bit) code."""
     unsized = [operand for operand in operands if isinstance(operand, Memory) and not operand.size]
@@ -324,261 +318,9 @@ def _check_sizes(mnemonic: str, operands: Sequence[Operand], found: list[Form]) 
     names |= {16: "xmmword", 32: "ymmword", 64: "zmmword"}
     if len(sizes) > 1 and any(size in names for size in sizes):
         choice = ", ".join(f"{names.get(size, size)}[...]" for size in sorted(sizes))
-        raise FormError(f"`{_text(mnemonic, operands)}`: write the size of the memory: {choice}")
+        raise FormError(f"`{written(mnemonic, operands)}`: write the size of the memory: {choice}")
 
 
-# ------------------------------------------------------------------------------------------------------------- encoding
-
-
-class Encoded(NamedTuple):
-    """One instruction. `displacement` and `immediate` are where those fields begin in the bytes, or -1.
-
-    relative: the width of a field, at the end of the bytes, that holds the distance to a label; 0 if there is none"""
-
-    data: bytes
-    code: int
-    displacement: int
-    immediate: int
-    relative: int
-
-
-_HERE = 0x10000
-"""Where instructions are encoded first; distances to labels are filled in when the places are known."""
-
-
-def _build(form: Form, operands: Sequence[Operand], options: Options) -> Any:
-    instruction: Any = Instruction()
-    instruction.code = form.code
-    given = iter(operands)
-    second = False
-    for i, want in enumerate(form.wants):
-        if want.implicit >= 0:
-            instruction.set_op_kind(i, want.implicit)
-            if want.implicit == OpKind.MEMORY:  # xlatb: [rbx + al]
-                instruction.memory_base, instruction.memory_index = IcedRegister.RBX, IcedRegister.AL
-            continue
-        operand = next(given, None)
-        if operand is None:
-            instruction.set_op_kind(i, OpKind.REGISTER)
-            instruction.set_op_register(i, want.fixed)
-        elif isinstance(operand, Register):
-            instruction.set_op_kind(i, OpKind.REGISTER)
-            instruction.set_op_register(i, operand.number)
-        elif isinstance(operand, Memory):
-            instruction.set_op_kind(i, OpKind.MEMORY)
-            _set_memory(instruction, operand)
-        elif want.low_branch >= 0:
-            instruction.set_op_kind(i, want.low_branch)
-            instruction.near_branch16 = operand
-        elif want.branch:
-            instruction.set_op_kind(i, OpKind.NEAR_BRANCH64)
-            instruction.near_branch64 = _HERE  # the distance is filled in when the places are known
-        else:
-            kind = _IMMEDIATES[want.immediate][0]
-            value = operand.address if isinstance(operand, Symbol) else operand
-            assert isinstance(value, int)
-            if kind == OpKind.IMMEDIATE8 and second:
-                kind = OpKind.IMMEDIATE8_2ND
-            instruction.set_op_kind(i, kind)
-            _set_immediate(instruction, kind, value)
-            second = True
-    _set_options(instruction, options)
-    return instruction
-
-
-def _set_immediate(instruction: Any, kind: int, value: int) -> None:
-    def signed(bits: int) -> int:
-        value_in = value & ((1 << bits) - 1)
-        return value_in - (1 << bits) if value_in >> (bits - 1) else value_in
-
-    match kind:
-        case OpKind.IMMEDIATE8:
-            instruction.immediate8 = value & 0xFF
-        case OpKind.IMMEDIATE8_2ND:
-            instruction.immediate8_2nd = value & 0xFF
-        case OpKind.IMMEDIATE16:
-            instruction.immediate16 = value & 0xFFFF
-        case OpKind.IMMEDIATE32:
-            instruction.immediate32 = value & 0xFFFFFFFF
-        case OpKind.IMMEDIATE64:
-            instruction.immediate64 = value & 0xFFFFFFFFFFFFFFFF
-        case OpKind.IMMEDIATE8TO16:
-            instruction.immediate8to16 = signed(16)
-        case OpKind.IMMEDIATE8TO32:
-            instruction.immediate8to32 = signed(32)
-        case OpKind.IMMEDIATE8TO64:
-            instruction.immediate8to64 = signed(64)
-        case _:
-            instruction.immediate32to64 = signed(64)
-
-
-def _set_memory(instruction: Any, operand: Memory) -> None:
-    address = operand.address
-    if address.label is not None:
-        if address.base is not None or address.index is not None:
-            raise FormError(f"[{address}]: an address relative to RIP has no other register; load it by lea first")
-        instruction.memory_base = IcedRegister.RIP
-        instruction.memory_displ_size = 8
-        instruction.memory_displacement = _HERE
-    else:
-        displacement = address.displacement
-        base, index = address.base, address.index
-        wide = [register for register in (base, index) if register is not None and register.kind == "gp"]
-        if any(register.size not in (4, 8) for register in wide) or len({r.size for r in wide}) > 1:
-            raise FormError(f"[{address}]: address registers are all 64 or all 32 bits wide")
-        if index is not None and index.kind == "gp" and index.name in ("rsp", "esp"):
-            if address.scale != 1 or base is None or base.name in ("rsp", "esp"):
-                raise FormError(f"[{address}]: {index} cannot be an index")
-            base, index = index, base
-        if base is None and index is not None and index.kind == "gp" and address.scale == 1:
-            base, index = index, None
-        if base is not None and base.kind == "ip":
-            displacement += _HERE
-        instruction.memory_base = base.number if base else IcedRegister.NONE
-        instruction.memory_index = index.number if index else IcedRegister.NONE
-        instruction.memory_index_scale = address.scale if index else 1
-        small = -(1 << 31) <= displacement < 1 << 31
-        if base is None:
-            # Always 32 bits, never compressed: said outright, because iced would compress it where it may compress 8.
-            if index is not None and not small:
-                raise FormError(f"[{address}]: a displacement beside registers has 32 bits")
-            instruction.memory_displ_size = 4 if wide and wide[0].size == 4 else 8
-        elif small or (wide and wide[0].size == 4 and displacement < 1 << 32):
-            instruction.memory_displ_size = 1 if displacement else 0  # iced takes more bytes where it must
-        else:
-            raise FormError(f"[{address}]: a displacement beside registers has 32 bits")
-        bits = 0xFFFFFFFF if wide and wide[0].size == 4 else 0xFFFFFFFFFFFFFFFF
-        instruction.memory_displacement = displacement & bits
-    if operand.segment is not None:
-        instruction.segment_prefix = operand.segment.number
-    instruction.is_broadcast = operand.is_broadcast
-
-
-def _set_options(instruction: Any, options: Options) -> None:
-    if options == _NO_OPTIONS:
-        return
-    info = _info(instruction.code)
-    for name, prefix, can in (
-        ("lock", "has_lock_prefix", info.can_use_lock_prefix),
-        ("rep", "has_rep_prefix", info.can_use_rep_prefix),
-        ("repne", "has_repne_prefix", info.can_use_repne_prefix),
-        ("xacquire", "has_xacquire_prefix", info.can_use_xacquire_prefix),
-        ("xrelease", "has_xrelease_prefix", info.can_use_xrelease_prefix),
-        ("zeroing", "zeroing_masking", info.can_use_zeroing_masking),
-        ("sae", "suppress_all_exceptions", info.can_suppress_all_exceptions),
-    ):
-        if getattr(options, name):
-            if not can:
-                raise FormError(f"`{info.instruction_string}` takes no {name}")
-            setattr(instruction, prefix, True)
-    if options.mask is not None:
-        instruction.op_mask = options.mask.number
-    if options.rounding is not None:
-        if not info.can_use_rounding_control:
-            raise FormError(f"`{info.instruction_string}` takes no rounding")
-        if options.rounding not in _ROUNDING:
-            raise FormError(f"rounding is one of {', '.join(_ROUNDING)}, not {options.rounding!r}")
-        instruction.rounding_control = _ROUNDING[options.rounding]
-    if options.segment is not None:
-        instruction.segment_prefix = options.segment.number
-
-
-_NO_OPTIONS = Options()
-
-
-def _try(form: Form, operands: Sequence[Operand], options: Options) -> Encoded:
-    """Encode one form. Errors: ValueError from iced where the form cannot hold an operand after all."""
-    encoder = Encoder(64)
-    instruction = _build(form, operands, options)
-    encoder.encode(instruction, _HERE)
-    offsets = encoder.get_constant_offsets()
-    data = encoder.take_buffer()
-    for operand in operands:
-        if isinstance(operand, Memory) and operand.address.base is not None and operand.address.base.kind == "ip":
-            at = offsets.displacement_offset
-            distance = operand.address.displacement.to_bytes(4, "little", signed=True)
-            data = data[:at] + distance + data[at + 4 :]
-    relative = next((want.branch for want in form.wants if want.branch), 0)
-    return Encoded(
-        data,
-        form.code,
-        offsets.displacement_offset if offsets.has_displacement else -1,
-        offsets.immediate_offset if offsets.has_immediate else -1,
-        relative,
-    )
-
-
-def _shape(operand: Operand) -> object:
-    """What the choice of a form depends on: operands of equal shapes are encoded by the same form."""
-    match operand:
-        case Register():
-            return operand
-        case Memory():
-            address = operand.address
-            index = address.index.kind if address.index is not None else ""
-            wide = not -(1 << 31) <= address.displacement < 1 << 31
-            here = address.label is not None, address.base is None, wide
-            return operand.size, operand.is_broadcast, operand.segment is None, index, here
-        case bool() | int():
-            # Between these bounds the same immediates fit; 1 is special for shifts, 0 to 15 for one AMD instruction.
-            return bisect.bisect_right(_BOUNDS, operand)
-        case Symbol():
-            return Symbol
-    return Label
-
-
-_BOUNDS = sorted(
-    {
-        bound
-        for _, low, high, bits in _IMMEDIATES.values()
-        for bound in (low, high + 1, low + (1 << bits), high + 1 + (1 << bits), 1 << bits)
-    }
-)
-_CACHE: dict[tuple[object, ...], tuple[Form, ...]] = {}
-"""What was found out before; knowledge that never changes, so it is shared by all assemblers."""
-
-
-def _text(mnemonic: str, operands: Sequence[Operand]) -> str:
+def written(mnemonic: str, operands: Sequence[Operand]) -> str:
+    """An instruction as text, for messages."""
     return f"{mnemonic.rstrip('_')} {', '.join(map(str, operands))}".strip()
-
-
-def encode(mnemonic: str, operands: Sequence[Operand], options: Options = _NO_OPTIONS) -> list[Encoded]:
-    """Encode an instruction: its best form first. A jump has its short form first and its near form after it.
-
-    Distances to labels are not filled in; they count from the end of the instruction. SAL is another name of SHL; its
-    own encoding (Intel SDM, "Opcode Extensions": Group 2, /6) is what iced calls SAL, reserved in AMD's manual, and
-    taken only if it is asked for as a form.
-    Errors: FormError."""
-    if mnemonic == "sal" and options.form is None:
-        mnemonic = "shl"
-    shape = (mnemonic, options, *map(_shape, operands))
-    known = _CACHE.get(shape)
-    if known is not None:
-        try:
-            return [_try(form, operands, options) for form in known]
-        except ValueError:
-            pass  # the long way, which tries all forms and knows what to say
-    found = [(form, operands) for form in matching(mnemonic, operands, options)]
-    if len(operands) == 2 and mnemonic in _SWAPPABLE:
-        found += [(form, operands[::-1]) for form in matching(mnemonic, operands[::-1], options)]
-    if not found:
-        raise _complain(mnemonic, operands)
-    _check_sizes(mnemonic, operands, [form for form, _ in found])
-    best: list[tuple[int, int, int, Encoded]] = []
-    refusal: ValueError | None = None
-    for order, (form, given) in enumerate(found):
-        try:
-            one = _try(form, given, options)
-        except ValueError as error:
-            refusal = refusal or error
-            continue
-        best.append((form.penalty, len(one.data), order, one))
-    if not best:
-        raise refusal if isinstance(refusal, FormError) else FormError(f"`{_text(mnemonic, operands)}`: {refusal}")
-    best.sort(key=lambda entry: entry[:3])
-    chosen = [best[0][3]]
-    if chosen[0].relative == 1:
-        chosen += [entry[3] for entry in best if entry[3].relative == 4][:1]
-    if mnemonic not in _SWAPPABLE:
-        _CACHE[shape] = tuple(found[next(e[2] for e in best if e[3] is one)][0] for one in chosen)
-    return chosen

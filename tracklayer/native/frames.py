@@ -11,9 +11,6 @@ from collections.abc import Callable
 
 from tracklayer.native import runtime
 from tracklayer.native.assembler import Assembler
-from tracklayer.native.functions import (
-    DEPTH,
-)
 from tracklayer.native.operands import REGISTERS as _R
 from tracklayer.native.operands import (
     Label,
@@ -36,6 +33,7 @@ from tracklayer.native.operands import (
     rsi,
     rsp,
 )
+from tracklayer.native.refusals import DEPTH
 from tracklayer.native.unwind import Change
 
 OB_TYPE = 8

@@ -1,6 +1,6 @@
 """LLVM's assembler: text in, a relocatable object out, or the lines that are wrong and why.
 
-For:       processors that our own encoder (forms.py) does not know.
+For:       processors that our own encoder (encoding.py) does not know.
 Not for:   loading what comes out (loader.py).
 Invariant: bad text is an `AssemblerErrors`; it never ends this process. LLVM's library does end the process in which
            its inline assembler finds an error, so it always runs in another one.

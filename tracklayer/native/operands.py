@@ -1,7 +1,7 @@
 """Operands of x86-64 instructions as Python values: registers, memory, labels, symbols.
 
 For:       writing `qword[rdi + rcx*8 + 16]`, `xmm3`, `mem["message"]` in a call of the assembler.
-Not for:   choosing an encoding (forms.py), places and distances (assembler.py).
+Not for:   choosing an encoding (forms.py, encoding.py), places and distances (assembler.py).
 
 Registers are module constants named as the manuals name them. Memory operands are made by indexing a size: `byte word
 dword qword xmmword ymmword zmmword tbyte fword`, or `mem` where another operand or the instruction tells the size.

@@ -27,7 +27,7 @@ from tracklayer.native.operands import Label, Symbol
 # Whoever is called from one of these is not the one who wrote the line.
 _OWN_FILES = frozenset(
     [functools.__file__, *(os.path.join(os.path.dirname(__file__), f"{name}.py") for name in
-                           ("source", "assembler", "arm64", "adapters", "functions"))]
+                           ("source", "instructions", "framing", "assembler", "arm64", "adapters", "functions"))]
 )  # fmt: skip
 
 
