@@ -131,12 +131,15 @@ def test_quick_ways_read_and_write_what_slow_ones_do(engine: str, kind: int) -> 
     for gb in (quick, slow):
         gb.memory[0x0000] = 0x0A  # the cartridge's RAM answers
         gb.map_region(0xC123, 0xC125, lambda address: address & 0xFF, lambda address, value: None)
-    for _ in range(300):
-        address = dice.choice((dice.randrange(0x8000, 0x10000), dice.randrange(0xFE00, 0x10000)))
+        gb.map_region(0xFF30, 0xFF33, lambda address: address & 0xF0, lambda address, value: None)
+    for _ in range(400):
+        first, end = dice.choice(((0x0000, 0x10000), (0xFE00, 0x10000), (0xFF00, 0xFF80)))
+        address = dice.randrange(first, end)
         value = dice.randrange(256)
-        if not 0xFF00 <= address < 0xFF80:
-            quick.memory[address] = value
-            slow.memory[address] = value
+        for gb in (quick, slow):
+            gb.memory[address] = value
+            gb.run(cycles=value)
+        assert quick.memory[address] == slow.memory[address], f"{address:04X}"
     everything = slow.memory[:]
     assert quick.memory[:] == everything
     for address in dice.sample(range(0x10000), 2000):
@@ -154,3 +157,43 @@ def test_quick_ways_read_and_write_what_slow_ones_do(engine: str, kind: int) -> 
         with pytest.raises(TypeError):
             quick.memory[wrong]  # type: ignore[call-overload]
     assert quick.state_bytes() == slow.state_bytes()
+
+
+class Echo:
+    """A device that answers with what it is sent, and looks at the console meanwhile."""
+
+    def __init__(self, gb: GameBoy) -> None:
+        self.gb = gb
+        self.seen: list[int] = []
+
+    def exchange(self, byte: int, cycle: int) -> int:
+        self.seen += [self.gb.memory[0xFF01], self.gb.memory[0xFF44], self.gb.memory[0xA000]]
+        if byte == 0xEE:
+            raise LookupError("no such byte")
+        return byte
+
+
+def test_looks_and_writes_may_end_in_python(engine: str) -> None:
+    """A write to SC asks a device, a look at a clock asks for the time of day, and either may look in turn."""
+    image = bytearray(cartridge())
+    image[0x147], image[0x149] = 0x10, 3  # MBC3 with a clock
+    gb = GameBoy(signed(image), engine=engine)
+    gb.clock = "world"
+    gb.memory[0x0000], gb.memory[0x4000] = 0x0A, 0x08
+    gb.memory[0x6000], gb.memory[0x6000] = 0, 1
+    seconds = gb.memory[0xA000]
+    assert seconds < 60
+    device = gb.serial_device = Echo(gb)
+    gb.memory[0xFF01], gb.memory[0xFF02] = 0x5A, 0x81
+    assert device.seen == [0x5A, gb.memory[0xFF44], seconds]
+    gb.tick()
+    assert gb.memory[0xFF01] == 0x5A
+    inside: list[int] = []
+    with gb.hook(gb.registers.pc, lambda gb: inside.append(gb.memory[0xFF02])) as _:
+        gb.memory[0xFF02] = 0x81
+        gb.tick()
+    assert inside[0] == 0xFF
+    gb.memory[0xFF01], gb.memory[0xFF02] = 0xEE, 0x81
+    with pytest.raises(LookupError, match="no such byte"):
+        gb.tick()
+    gb.tick()

@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 from tracklayer.lang import ArrayType, IntType, layout, pointer_at, size_of, take_error, u8, u32, u64
 from tracklayer.machine.gb import build
+from tracklayer.machine.gb.memory import HRAM
 
 from . import seats
 from .crew import Crew, Crowd
 from .engines import STOP_ROOM, Progress
 from .errors import BusyError, StateError
 from .gameboy import BUTTONS, CYCLES_PER_FRAME, GameBoy
-from .memory import HRAM, span
+from .memory import span
 from .pictures import HEIGHT, WIDTH
 from .rewind import Snapshot
 

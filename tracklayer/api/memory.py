@@ -10,16 +10,10 @@ import ctypes
 from collections.abc import Callable
 from typing import Any, overload
 
-from tracklayer.machine.gb import dma, mappers, memory, ppu, registers
-
 from . import outside
 from .outside import SPACE
 from .registers import fitting
 
-OAM = 0xFE00
-OAM_SIZE = 0xA0
-IO = 0xFF00
-HRAM = 0xFF80
 BUFFER = 1024
 """Bytes that are copied at once."""
 
@@ -83,7 +77,7 @@ class Memory:
                 self._poke(_address(where), fitting("a byte of memory", value, 0xFF))
 
     def _block(self, addresses: range) -> bytes:
-        """Neighbouring addresses, as many at once as are plain memory."""
+        """Neighbouring addresses, as many at once as are in no region."""
         if self._copy is None:
             return bytes(self._peek(at) for at in addresses)
         if self._buffer is None:
@@ -115,17 +109,7 @@ class Memory:
         self._refresh()
         if gb.host.region_count and (region := self._region(address)) is not None:
             return int(region.read(address)) & 0xFF
-        found = outside.stored(gb, address)
-        if found != outside.ELSEWHERE:
-            return int(found)
-        if address >= IO:
-            return int(registers.read_io(gb, address))
-        if OAM <= address < OAM + OAM_SIZE:
-            if gb.dma.blocking:
-                ppu.before_dma(gb)
-                dma.catch_up(gb)
-            return int(gb.oam[address - OAM])
-        return 0x00 if address >= OAM else int(mappers.read(gb, address))
+        return int(outside.look(gb, address))
 
     def _poke(self, address: int, value: int) -> None:
         gb = self._gb
@@ -133,18 +117,7 @@ class Memory:
         if gb.host.region_count and (region := self._region(address)) is not None:
             region.write(address, value)
             return
-        if address < 0x8000:
-            mappers.write(gb, address, value)
-        elif OAM <= address < IO:
-            ppu.before_dma(gb)
-            dma.catch_up(gb)
-            if address < OAM + OAM_SIZE:
-                gb.oam[address - OAM] = value
-        elif IO <= address < HRAM or address == 0xFFFF:
-            registers.write_io(gb, address, value)
-        elif outside.store(gb, address, value) == outside.ELSEWHERE:
-            mappers.write_ram(gb, address, value)
-            memory.check_watch(gb, address)
+        outside.touch(gb, address, value)
 
 
 def _slowly(*_: object) -> int:

@@ -3,8 +3,8 @@
 For:       `enter`, `leave` of a calling convention; `run`, `advance` and `advance_all`, which give up the GIL around
            `enter`; the entries behind `ask` and `tell`.
 Not for:   the C API's addresses (native/calls.py gives them; they are read from the table that the Host points to).
-Invariant: the glue takes the GIL from `host.thread` and puts it back there. An exception never stays pending: it is
-           moved to `host.error`.
+Invariant: `host.thread` is whoever gave up the GIL to run the context, null as long as Python code may run: calls of
+           Python take it from there, and put it back. An exception never stays pending: it is moved to `host.error`.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ raise:
 
 def builtin_glue(name: str, function: str, arguments: int, returns: bool) -> str:
     """`name(context, ...)`, the code of a METH_FASTCALL builtin: call a function of the program with the context and
-    some integers, and return its result, or 0. The GIL is kept, so the function must not call Python.
+    some integers, and return its result, or 0. The GIL is kept; the function may call Python as any may.
 
     Errors: TypeError, OverflowError where an argument is no integer of 64 bits.
     """
@@ -412,12 +412,18 @@ entry:
   br i1 %skip, label %give_default, label %take
 take:
   %state = load ptr, ptr %thread.at
+  %held = icmp eq ptr %state, null
+  br i1 %held, label %taken, label %restore
+restore:
+  store ptr null, ptr %thread.at
   call void %PyEval_RestoreThread(ptr %state)
+  br label %taken
+taken:
   call void %Py_IncRef(ptr %function)
   %first = getelementptr inbounds ptr, ptr %objects, i64 1
   br label %next
 next:
-  %index = phi i64 [ 0, %take ], [ %index.more, %made ]
+  %index = phi i64 [ 0, %taken ], [ %index.more, %made ]
   %done = icmp eq i64 %index, %count
   br i1 %done, label %call, label %make
 make:
@@ -506,8 +512,12 @@ kept:
   br label %finish
 finish:
   %answer = phi i64 [ %default, %kept ], [ %number, %convert ], [ %number, %check ], [ %default, %ignore ]
+  br i1 %held, label %out, label %give_up
+give_up:
   %state.after = call ptr %PyEval_SaveThread()
   store ptr %state.after, ptr %thread.at
+  br label %out
+out:
   ret i64 %answer
 give_default:
   ret i64 %default
