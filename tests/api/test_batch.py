@@ -251,7 +251,7 @@ def test_who_is_in_the_batch_cannot_be_run_elsewhere_meanwhile() -> None:
         batch.step()
     over.set()
     runner.join()
-    assert batch[0]._idle
+    assert not batch[0]._who[0]
 
 
 def test_who_is_in_a_step_can_be_neither_run_nor_looked_at_elsewhere() -> None:

@@ -284,6 +284,25 @@ def test_one_console_in_two_threads_at_once_is_an_error(engine: str) -> None:
     assert gb.frames == 2
 
 
+def test_a_tick_takes_whatever_has_a_truth(engine: str) -> None:
+    gb = GameBoy(cartridge(COUNTER), engine=engine)
+    for render in (None, "", [0], numpy.bool_(True)):
+        gb.tick(numpy.int64(1), render)  # type: ignore[arg-type]
+    assert gb.frames == 4
+
+    class Undecided:
+        def __bool__(self) -> bool:
+            raise ArithmeticError("neither")
+
+    with pytest.raises(ArithmeticError):
+        gb.tick(1, Undecided())  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        gb.tick(1.5)  # type: ignore[arg-type]
+    assert gb.frames == 4
+    gb.tick()
+    assert gb.frames == 5
+
+
 def test_what_does_not_exist_is_refused_in_words() -> None:
     with pytest.raises(EngineError, match="no engine 'warp'"):
         GameBoy(cartridge(), engine="warp")

@@ -26,6 +26,7 @@ from tracklayer.native.calls import (
     METH_NOARGS,
     METH_O,
     address_of,
+    bound,
     builtin,
     python_api,
 )
@@ -78,6 +79,10 @@ define ptr @same(ptr %self, ptr %argument) {
   call void @Py_IncRef(ptr %argument)
   ret ptr %argument
 }
+define ptr @own(ptr %self, ptr %args, i64 %count) {
+  call void @Py_IncRef(ptr %self)
+  ret ptr %self
+}
 define ptr @nothing(ptr %self, ptr %null) {
   call void @Py_IncRef(ptr @callee)
   ret ptr @callee
@@ -116,6 +121,28 @@ def test_all_calling_conventions(add: Callable[..., Any]) -> None:
         add(1, y=2)
     with pytest.raises(ValueError, match="flags 0x1000"):
         make("add", flags=0x1000)
+
+
+def test_one_code_is_bound_to_many_things_and_lives_as_long_as_they() -> None:
+    callee = type("Callee", (), {})()
+    watch = weakref.ref(callee)
+    own = make("own", callee)
+    functions = [bound(own, f"thing {index}".encode()) for index in range(3)]
+    del own, callee
+    gc.collect()
+    assert [function() for function in functions] == [b"thing 0", b"thing 1", b"thing 2"]
+    assert all(inspect.isbuiltin(function) for function in functions)
+    before = sys.getrefcount(functions[0].__self__)
+    for _ in range(1000):
+        functions[0]()
+    after = sys.getrefcount(functions[0].__self__)
+    assert after == before
+    del functions[1:]
+    gc.collect()
+    assert watch() is not None and functions[0]() == b"thing 0"
+    functions.clear()
+    gc.collect()
+    assert watch() is None
 
 
 def test_it_is_a_builtin_function_in_every_respect(add: Callable[..., Any]) -> None:

@@ -26,6 +26,9 @@ Progress = Callable[[str, int, int], None]
 STOP_ROOM = Guest.stop_for_room
 """`clock.stop` where the engine itself needs something before the guest can go on."""
 
+REFUSED = Guest.refused
+"""What a `stepper` returns where it did nothing."""
+
 ENGINES = ("reference", "interpreter", "translated")
 VARIANTS = ("blocks", "regions")
 """Of `translated`, which runs blocks, and hot code as regions: `blocks` makes no regions; `regions` makes them soon,
@@ -57,11 +60,12 @@ class Engine(Protocol):
         """
         ...
 
-    def stepper(self, console: Any) -> Callable[[int, int], int] | None:
-        """A function that runs the console to the end of the n-th frame from here, drawn or not; None where there is no
-        such short way.
+    def stepper(self, console: Any) -> Callable[[int, object, object], int] | None:
+        """A function that runs the console to the end of the n-th frame from here, drawn or not, heard or not; None
+        where there is no such short way. Meanwhile `ports.runner` is set.
 
-        It returns 0 where the frame has ended, and nothing else is to be looked at; or as `runner`'s does.
+        It returns 0 where the frame has ended, and nothing else is to be looked at; REFUSED where it did nothing; or as
+        `runner`'s does.
         """
         ...
 
@@ -106,7 +110,7 @@ class Reference:
     def make_room(self, console: Any) -> None:
         pass
 
-    def stepper(self, console: Any) -> Callable[[int, int], int] | None:
+    def stepper(self, console: Any) -> Callable[[int, object, object], int] | None:
         return None
 
     def call(self, console: Any, name: str) -> Callable[..., object] | None:

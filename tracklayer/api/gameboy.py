@@ -8,14 +8,16 @@ Invariant: all of the guest's state is whole in memory whenever Python code of a
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import operator
 import os
+import threading
 from collections.abc import Callable
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from tracklayer.lang import take_error
+from tracklayer.lang import Host, layout, take_error
 from tracklayer.machine.common.clock import NEVER, STOP_BREAKPOINT, STOP_FRAME, STOP_LIMIT
 from tracklayer.machine.gb import build
 from tracklayer.machine.gb.boot import START
@@ -25,7 +27,7 @@ from tracklayer.machine.gb.model import MODELS, automatic, fitted
 from . import outside
 from .battery import Battery
 from .crew import Crowd
-from .engines import STOP_ROOM, Engine, Progress, make_engine
+from .engines import REFUSED, STOP_ROOM, Engine, Progress, make_engine
 from .errors import BusyError, LinkError, ModelError
 from .hooks import FRAME, INTERRUPT, READ, WRITE, Hooked, calling
 from .kept import Kept
@@ -47,9 +49,6 @@ if TYPE_CHECKING:
 
     from .link import Cable
 
-LOOKED_AT = 2
-"""Frames at the end of a long tick that are drawn: the last picture was begun, and finished, in these."""
-
 SLICE = 8 * CYCLES_PER_FRAME
 """How long an engine runs at once: then Ctrl-C is heard, and the serial log, which is short, is emptied."""
 
@@ -61,18 +60,27 @@ SOMETHING = SENT | FAILED | STOPPED & ~STOP_LIMIT
 class _Ticked:
     """What each tick touches, in slots: instances with as many attributes as a console has find others less quickly."""
 
-    __slots__ = ("_idle", "_retired", "_runner", "_sound", "_step")
+    __slots__ = ("_claim", "_retired", "_sound", "_step", "_who")
 
-    _idle: list[None]
-    """Holds one item while nobody runs the console. Taking it, and putting it back, are one step each for all
-    threads: a lock that costs a third of one."""
-    _runner: int
-    """The thread that runs the console; 0: none."""
-    _step: Callable[[int, int], int] | None
-    """Runs whole frames, where nothing speaks against it."""
+    _who: memoryview
+    """One item, `lang.Host.runner`: the thread that runs the console; 0: none."""
+    _claim: Callable[[int], object]
+    """A thread wants to run the console. Whether it does from now on, in one step for all threads."""
+    _step: Callable[[int, object, object], int]
+    """Runs whole frames, where nothing speaks against it; else it returns REFUSED."""
     _sound: Sound
     _retired: list[object]
     """What hooks left behind that the run may still use."""
+
+
+def _refused(frames: int, render: object, sound: object) -> int:
+    return REFUSED
+
+
+def _claim_alone(lock: threading.Lock, gb: Any, thread: int) -> bool:
+    """`outside.claim`, for a console that generated code does not run."""
+    with lock:
+        return bool(outside.claim(gb, thread))
 
 
 class GameBoy(_Ticked, Views, Kept, Hooked, Plugs):
@@ -138,7 +146,10 @@ class GameBoy(_Ticked, Views, Kept, Hooked, Plugs):
         self._model = fitted(MODELS[model], self._cartridge.color).name
         self._gb: Any = gb
         self._run: Callable[[int], int] = self._first_run
-        self._step = None
+        self._step = _refused
+        word = (ctypes.c_uint64 * 1).from_buffer(gb.host.ports, layout(Host)["runner"].offset)
+        self._who = memoryview(word).cast("B").cast("Q")
+        self._claim = functools.partial(_claim_alone, threading.Lock(), gb)
         self._press: Callable[[int], object] = self._gb.press
         self._paint: Callable[[int], object] | None = None
         self._cycles: Callable[[], Any] = functools.partial(outside.cycles, self._gb)
@@ -147,8 +158,6 @@ class GameBoy(_Ticked, Views, Kept, Hooked, Plugs):
         self._registers = Registers(self._gb.cpu)
         self._sent = bytearray()
         self._sound = Sound(self._gb, model, SLICE)
-        self._idle = [None]
-        self._runner = 0
         self._crowd: Crowd | None = None
         self._frozen = FrozenRegisters(self._gb.cpu)
         self._in_access = 0
@@ -173,6 +182,7 @@ class GameBoy(_Ticked, Views, Kept, Hooked, Plugs):
         self._press = self._engine.call(self._gb, "press") or self._gb.press
         self._paint = self._engine.call(self._gb, "paint")
         self._cycles = self._engine.call(self._gb, "cycles") or self._cycles
+        self._claim = self._engine.call(self._gb, "claim") or self._claim
         self._memory.wire(functools.partial(self._engine.call, self._gb))
         self._find_way()
 
@@ -181,7 +191,7 @@ class GameBoy(_Ticked, Views, Kept, Hooked, Plugs):
         hear of it."""
         plain = self._attached and self._link is None and not self._super and self._battery is None
         plain = plain and self._crowd is None
-        self._step = self._engine.stepper(self._gb) if plain else None
+        self._step = (self._engine.stepper(self._gb) if plain else None) or _refused
 
     def _first_run(self, limit: int) -> int:
         """The first run of a clone, which may enter the engine several times by this way."""
@@ -197,9 +207,10 @@ class GameBoy(_Ticked, Views, Kept, Hooked, Plugs):
 
     def _retire(self, *things: object) -> None:
         """Keep what a run that is going on may need, until it is over."""
-        if self._idle and not (self._crowd is not None and self._crowd.runner):
+        if not self._who[0] and not (self._crowd is not None and self._crowd.runner):
             self._retired.clear()
         self._retired += things
+        self._step = _refused  # the long way clears
 
     # ------------------------------------------------------------------ running
 
@@ -214,38 +225,35 @@ class GameBoy(_Ticked, Views, Kept, Hooked, Plugs):
         Returns: True.
         Errors:  BusyError where the console is running already; whatever a hook or a region's function raises.
         """
-        if frames < 0:
-            raise ValueError(f"frames must not be negative: {frames}")
-        if self._step is not None and 0 < frames <= LOOKED_AT and sound == self._sound.listening:
-            # The way of most ticks, written out: a call of generated code, and nothing that could be spared around it.
+        outcome = self._step(frames, render, sound)
+        if outcome:
+            self._tick_on(outcome, frames, render, sound)
+        elif sound:
+            self._sound.renew()
+        return True
+
+    def _tick_on(self, outcome: int, frames: int, render: bool, sound: bool) -> None:
+        """What more there is to do for a tick than a call of generated code, with that outcome, did."""
+        if outcome != REFUSED:
+            self._enter()
             try:
-                self._idle.pop()
-            except IndexError:
-                self._refuse()
-            try:
-                self._runner = get_ident()
                 if sound:
                     self._sound.forget()
-                outcome = self._step(frames, 1 if render else 0)
-                if outcome:
-                    self._go_on(outcome, self._gb.host.until, sound)
-                elif sound:
-                    self._sound.collect()
+                self._go_on(outcome, self._gb.host.until, sound)
             finally:
-                if self._retired:
-                    self._retired.clear()
-                self._runner = 0
-                self._idle.append(None)
+                self._leave()
+        elif frames < 0:
+            raise ValueError(f"frames must not be negative: {frames}")
         elif frames:
-            frames = operator.index(frames)
+            frames, render, sound = operator.index(frames), bool(render), bool(sound)
             now = self._gb.dots() if self._link is None else self._link.asked(self)
             end = ((now - START) // CYCLES_PER_FRAME + frames) * CYCLES_PER_FRAME
             if sound:
                 self._sound.forget()
-            if frames > LOOKED_AT and render and not self._watched():
-                self._advance(end - LOOKED_AT * CYCLES_PER_FRAME, False, False, sound)
+            looked_at = outside.LOOKED_AT
+            if frames > looked_at and render and not self._watched():
+                self._advance(end - looked_at * CYCLES_PER_FRAME, False, False, sound)
             self._advance(end, False, render, sound)
-        return True
 
     def run(self, *, cycles: int, breakpoint: bool = False, render: bool = True, sound: bool = False) -> bool:
         """Run for so many T-cycles, to the first instruction boundary at or after their end.
@@ -399,11 +407,16 @@ class GameBoy(_Ticked, Views, Kept, Hooked, Plugs):
         return Symbols.parse(demo_symbols()) if path == symbols_beside(DEMO) and is_demo(DEMO) else Symbols()
 
     def _enter(self) -> None:
+        own = get_ident()
+        if self._who[0] == own:
+            raise BusyError("this console is running: its own hooks and regions cannot run it further")
         try:
-            self._idle.pop()
-        except IndexError:
-            self._refuse()
-        self._runner = get_ident()
+            if not self._claim(own):
+                raise BusyError("this console is running in another thread")
+        except BaseException:
+            if self._who[0] == own:  # Ctrl-C, right behind the claim
+                self._who[0] = 0
+            raise
         crowd = self._crowd
         if crowd is not None:
             crowd.alone.add(self)
@@ -411,22 +424,20 @@ class GameBoy(_Ticked, Views, Kept, Hooked, Plugs):
                 self._leave()
                 raise BusyError("this console is running in a step of its batch")
 
-    def _refuse(self) -> NoReturn:
-        if self._runner == get_ident():
-            raise BusyError("this console is running: its own hooks and regions cannot run it further")
-        raise BusyError("this console is running in another thread")
-
     def _leave(self) -> None:
-        if self._retired:
-            self._retired.clear()
-        self._runner = 0
-        if self._crowd is not None:
-            self._crowd.alone.discard(self)
-        self._idle.append(None)
+        try:
+            if self._retired:
+                self._retired.clear()
+                self._find_way()
+            if self._crowd is not None:
+                self._crowd.alone.discard(self)
+        finally:
+            self._who[0] = 0
 
     def _here(self) -> Any:
         """The machine, for a look at it. Errors: BusyError where another thread runs it."""
-        if self._runner and self._runner != get_ident():
+        runner = self._who[0]
+        if runner and runner != get_ident():
             raise BusyError("this console is running in another thread")
         crowd = self._crowd
         if crowd is not None and crowd.runner and crowd.runner != get_ident():

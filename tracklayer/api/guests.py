@@ -192,6 +192,7 @@ class GameBoyGuest(Sm83Guest):
     calls = MappingProxyType({
         "press": Call(outside.press, 1),
         "paint": Call(paint, 1),
+        "claim": Call(outside.claim, 1, True),
         "cycles": Call(outside.cycles, 0, True),
         "peek": Call(outside.peek, 1, True),
         "poke": Call(outside.poke, 2, True),
@@ -208,13 +209,16 @@ class GameBoyGuest(Sm83Guest):
 
     @staticmethod
     @typed
-    def begin_steps(context: GB, frames: u64, way: u64) -> None:
-        """A step is a frame; way: 1 where it is drawn."""
+    def begin_steps(context: GB, frames: u64, way: u64) -> i64:
+        """A step is a frame; way: bit 0 where it is drawn, bit 1 where it is heard."""
+        if frames == 0 or frames > outside.LOOKED_AT or way >> 1 != context.host.listener.on:
+            return 0
         context.host.render = way & 1
         context.host.watch_breakpoint = 0
         done = u64(dots(context) - START) // DOTS_PER_FRAME
         context.host.until = u64((done + (frames & 0xFF)) * DOTS_PER_FRAME + START)
         GameBoyGuest.begin(context, context.host.until)
+        return 1
 
     @staticmethod
     @typed

@@ -19,6 +19,17 @@ ELSEWHERE = -1
 """What is asked for is in a region, or the maps are to be made anew first."""
 SPACE = 0x10000
 OAM_SIZE = 0xA0
+LOOKED_AT = 2
+"""Frames at the end of a long tick that are drawn: the last picture was begun, and finished, in these."""
+
+
+@typed
+def claim(gb: GB, thread: u64) -> i64:
+    """The thread runs the console from now on; 0 where somebody does."""
+    if gb.host.ports.runner != 0:
+        return 0
+    gb.host.ports.runner = thread
+    return 1
 
 
 @typed

@@ -33,8 +33,9 @@ from tracklayer.machine.gb.memory import HRAM
 from tracklayer.machine.gb.ppu import LCD_ENABLE
 from tracklayer.machine.gb.speed import dots
 
-from .gameboy import CYCLES_PER_FRAME, LOOKED_AT, SLICE
+from .gameboy import CYCLES_PER_FRAME, SLICE
 from .guests import GameBoyGuest
+from .outside import LOOKED_AT
 from .painting import colours_to_rgb, copy_shades, shades_to_rgb
 from .pictures import WIDTH
 

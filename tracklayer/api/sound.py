@@ -112,6 +112,11 @@ class Sound:
                 chunks.append(bytes(lane[:size]))
         return 2 * int(listener.base)
 
+    def renew(self) -> None:
+        """Only what is ready now is wanted: `forget`, and `collect`."""
+        self.forget()
+        self.collect()
+
     def channels(self) -> NDArray[numpy.int16]:
         """int16, shape (4, n, 2): what each channel contributed since `forget`."""
         import numpy

@@ -55,7 +55,7 @@ class Views:
     _frozen: FrozenRegisters
     _in_access: int
     _sent: bytearray
-    _runner: int
+    _who: memoryview
     _crowd: Crowd | None
     _sound: Sound
     _super: bool
@@ -112,14 +112,14 @@ class Views:
     @property
     def memory(self) -> Memory:
         """The guest's address space: `gb.memory[0xC000]`, `gb.memory[0xC000:0xC010]`, and assignments to these."""
-        if self._runner or self._crowd is not None:
+        if self._who[0] or self._crowd is not None:
             self._here()
         return self._memory
 
     @property
     def registers(self) -> Registers:
         """The processor's registers: `gb.registers.a`, `.hl`, `.pc`, `.flag_z`, and assignments to these."""
-        if self._runner or self._crowd is not None:
+        if self._who[0] or self._crowd is not None:
             self._here()
         return self._frozen if self._in_access else self._registers
 
@@ -138,7 +138,7 @@ class Views:
     @property
     def serial(self) -> bytes:
         """Everything that the guest sent on the serial port so far."""
-        if self._runner == get_ident():
+        if self._who[0] == get_ident():
             self._sent += build.take_sent(self._gb)
         return bytes(self._sent)
 

@@ -10,6 +10,7 @@ Invariant: `host.thread` is whoever gave up the GIL to run the context, null as 
 from __future__ import annotations
 
 import platform
+import struct
 from typing import NamedTuple
 
 from ..lang import Host, layout
@@ -57,8 +58,14 @@ def crossing(convention: Convention) -> str:
     ])  # fmt: skip
 
 
-SLOT_API = ("PyLong_AsLongLong", "PyLong_FromLongLong", "PyEval_SaveThread", "PyEval_RestoreThread", "PyErr_Occurred")
-"""What `advance` calls, in the order of the image's slots: it has no context yet from which to reach a table."""
+SLOT_API = (
+    "PyLong_AsLongLong", "PyLong_FromLongLong", "PyEval_SaveThread", "PyEval_RestoreThread", "PyErr_Occurred",
+    "PyBytes_AsString", "PyObject_IsTrue", "PyThread_get_thread_ident",
+)  # fmt: skip
+"""What the builtins call, in the order of the image's slots: they have no context yet from which to reach a table."""
+
+PLACE = struct.Struct("<QQ")
+"""What builtins are bound to, as bytes: the context's address, and where to enter generated code."""
 
 
 def _slots() -> str:
@@ -77,39 +84,42 @@ def slots_table() -> str:
     )
 
 
-def advance_glue(
-    host: int, thread: int, name: str = "advance", begin: str = "begin", arguments: int = 1, outcome: str = "outcome"
-) -> str:
-    """`advance(context, handler, limit)`, the code of a METH_FASTCALL builtin: run to a time, and return the outcome.
+_BOUND = """
+  %place = call ptr %PyBytes_AsString(ptr %self)
+  %context = load ptr, ptr %place
+  %handler.at = getelementptr inbounds ptr, ptr %place, i64 1
+  %handler = load ptr, ptr %handler.at
+"""
 
-    It calls the program's functions `begin(context, limit)` and `outcome(context)`. Arguments are integers; the
-    context's address is the first.
-    host: offset of the Host in the context. thread: offset in the Host of its thread state.
-    name, begin, arguments, outcome: of another such builtin, which differs in what it gets behind the handler, and in
-          what it calls.
-    Errors: TypeError, OverflowError where what stands behind the handler is no integer of 64 bits.
-    """
-    values = ", ".join(f"i64 %value.{index}" for index in range(2, 2 + arguments))
+
+def _inside(thread: int) -> str:
+    """Enter generated code, without the GIL."""
     return f"""
-define ptr @{name}(ptr %self, ptr %arguments, i64 %count) nounwind {{
-{_slots()}
-  %object.0 = load ptr, ptr %arguments
-  %address = call i64 %PyLong_AsLongLong(ptr %object.0)
-  %at.1 = getelementptr inbounds ptr, ptr %arguments, i64 1
-  %object.1 = load ptr, ptr %at.1
-  %code = call i64 %PyLong_AsLongLong(ptr %object.1)
-{_integers(2, 2 + arguments)}
-  %context = inttoptr i64 %address to ptr
-  %handler = inttoptr i64 %code to ptr
-  call void @{begin}(ptr %context, {values})
-  %thread.at = getelementptr inbounds i8, ptr %context, i64 {host + thread}
+  %thread.at = getelementptr inbounds i8, ptr %context, i64 {thread}
   %state = call ptr %PyEval_SaveThread()
   store ptr %state, ptr %thread.at
   call void @enter(ptr %context, ptr %handler)
   %again = load ptr, ptr %thread.at
   store ptr null, ptr %thread.at
   call void %PyEval_RestoreThread(ptr %again)
-  %value = call i64 @{outcome}(ptr %context)
+"""
+
+
+def advance_glue(thread: int) -> str:
+    """`advance(limit)`, the code of a METH_FASTCALL builtin bound to a `PLACE`: run to a time, and return the outcome.
+
+    It calls the program's functions `begin(context, limit)` and `outcome(context)`.
+    thread: offset in the context of the Host's thread state.
+    Errors: TypeError, OverflowError where the limit is no integer of 64 bits.
+    """
+    return f"""
+define ptr @advance(ptr %self, ptr %arguments, i64 %count) nounwind {{
+{_slots()}
+{_BOUND}
+{_integers(1)}
+  call void @begin(ptr %context, i64 %value.0)
+{_inside(thread)}
+  %value = call i64 @outcome(ptr %context)
   %result = call ptr %PyLong_FromLongLong(i64 %value)
   ret ptr %result
 raise:
@@ -118,19 +128,74 @@ raise:
 """
 
 
+def step_glue(thread: int, runner: int, refused: int) -> str:
+    """`step(count, first, second)`, the code of such a builtin: run so many of the guest's own steps.
+
+    It calls the program's `begin_steps(context, count, way)`, where bit 0 of `way` is the truth of `first`, and bit 1
+    that of `second`; and `end_steps(context)`, whose answer it returns. Where somebody runs the context, or
+    `begin_steps` says 0, it does nothing and returns `refused`.
+    runner: offset of the Host's field of that name, which it sets meanwhile.
+    Errors: TypeError, OverflowError where the count is no integer of 64 bits; what the truth of an object raises.
+    """
+    truths = "\n".join(
+        f"""
+  %at.{name} = getelementptr inbounds ptr, ptr %arguments, i64 {index}
+  %object.{name} = load ptr, ptr %at.{name}
+  %truth.{name} = call i32 %PyObject_IsTrue(ptr %object.{name})
+  %odd.{name} = icmp slt i32 %truth.{name}, 0
+  br i1 %odd.{name}, label %raise, label %read.{name}
+read.{name}:"""
+        for index, name in ((1, "first"), (2, "second"))
+    )
+    return f"""
+define ptr @step(ptr %self, ptr %arguments, i64 %count) nounwind {{
+{_slots()}
+{_BOUND}
+{_integers(1)}
+{truths}
+  %second.bit = shl i32 %truth.second, 1
+  %bits = or i32 %truth.first, %second.bit
+  %way = zext i32 %bits to i64
+  %runner.at = getelementptr inbounds i8, ptr %context, i64 {runner}
+  %runner = load i64, ptr %runner.at
+  %taken = icmp ne i64 %runner, 0
+  br i1 %taken, label %refuse, label %free
+free:
+  %ready = call i64 @begin_steps(ptr %context, i64 %value.0, i64 %way)
+  %unfit = icmp eq i64 %ready, 0
+  br i1 %unfit, label %refuse, label %run
+run:
+  %own = call i64 %PyThread_get_thread_ident()
+  store i64 %own, ptr %runner.at
+{_inside(thread)}
+  %value = call i64 @end_steps(ptr %context)
+  store i64 0, ptr %runner.at
+  br label %answer
+refuse:
+  br label %answer
+answer:
+  %outcome = phi i64 [ %value, %run ], [ {refused}, %refuse ]
+  %result = call ptr %PyLong_FromLongLong(i64 %outcome)
+  ret ptr %result
+raise:
+  ret ptr null
+}}
+"""
+
+
 def builtin_glue(name: str, function: str, arguments: int, returns: bool) -> str:
-    """`name(context, ...)`, the code of a METH_FASTCALL builtin: call a function of the program with the context and
-    some integers, and return its result, or 0. The GIL is kept; the function may call Python as any may.
+    """`name(...)`, the code of such a builtin: call a function of the program with the context and some integers, and
+    return its result, or 0. The GIL is kept; the function may call Python as any may.
 
     Errors: TypeError, OverflowError where an argument is no integer of 64 bits.
     """
-    values = ", ".join(["ptr %context", *(f"i64 %value.{index + 1}" for index in range(arguments))])
+    values = ", ".join(["ptr %context", *(f"i64 %value.{index}" for index in range(arguments))])
     call = f"%found = call i64 @{function}({values})" if returns else f"call void @{function}({values})"
     return f"""
 define ptr @{name}(ptr %self, ptr %arguments, i64 %count) nounwind {{
 {_slots()}
-{_integers(0, arguments + 1)}
-  %context = inttoptr i64 %value.0 to ptr
+{_BOUND}
+{_integers(arguments)}
   {call}
   %result = call ptr %PyLong_FromLongLong(i64 {"%found" if returns else "0"})
   ret ptr %result
@@ -140,8 +205,8 @@ raise:
 """
 
 
-def _integers(first: int, end: int) -> str:
-    """Read arguments as integers; to the label `raise` where one is none."""
+def _integers(count: int) -> str:
+    """Read the first arguments as integers; to the label `raise` where one is none."""
     return "\n".join(
         f"""
   %at.{index} = getelementptr inbounds ptr, ptr %arguments, i64 {index}
@@ -154,7 +219,7 @@ look.{index}:
   %failed.{index} = icmp ne ptr %error.{index}, null
   br i1 %failed.{index}, label %raise, label %read.{index}
 read.{index}:"""
-        for index in range(first, end)
+        for index in range(count)
     )
 
 

@@ -65,6 +65,7 @@ class Host:
     """What a typed program needs to talk to Python. `error` holds the first exception that `ask` met and nobody took.
 
     The entries are addresses of generated glue; only compiled code uses them, and whoever runs it has set them.
+    `runner` is the thread that runs the program, as `threading.get_ident` says; 0: none. It changes with the GIL held.
     """
 
     error: Object
@@ -73,6 +74,7 @@ class Host:
     tell_entry: Ptr[u8]
     python: Ptr[u64]
     thread: Ptr[u8]
+    runner: u64
 
 
 def ask(host: Host, function: Any, default: int, *arguments: int) -> i64:

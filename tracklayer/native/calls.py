@@ -233,6 +233,12 @@ class _Support:
         ctypes.c_uint64.from_address(self._get_state(owner)).value = record
         return cast(BuiltinFunctionType, self._new(record, owner, module))
 
+    def bind(self, function: BuiltinFunctionType, own: bytes) -> BuiltinFunctionType:
+        """Another function with the record of one that `function` gave. It holds that one as its module, which is what
+        it lets go of last."""
+        record = ctypes.c_uint64.from_address(self._get_state(function.__self__)).value
+        return cast(BuiltinFunctionType, self._new(record, own, function))
+
     def hold(self, what: object) -> int:
         """Count one more reference to an object and give its address."""
         self._incref(what)
@@ -349,6 +355,16 @@ def builtin(
     if flags not in _FLAGS:
         raise ValueError(f"no calling convention of a builtin has the flags {flags:#x}")
     return _make(address, name, flags, doc, signature, module, tuple(keep), tuple(uses), memory)[0]
+
+
+def bound(function: BuiltinFunctionType, own: bytes) -> BuiltinFunctionType:
+    """The same builtin with another `self`: its code gets these bytes there (PyBytes_AsString gives their address).
+
+    What binds a function to one of many things costs nothing then: no argument, no conversion, no functools.partial.
+    The function given is held by the new one, so its code lives as long. It does not pickle.
+    """
+    support = _SUPPORT.get()
+    return support.bind(function, own)
 
 
 def _make(

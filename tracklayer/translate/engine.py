@@ -7,15 +7,14 @@ Not for:   making translated code (translator.py), the console's Python face (ap
 from __future__ import annotations
 
 import ctypes
-import functools
 import gc
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..compiler.glue import PYTHON_API, SLOT_API
-from ..native.calls import builtin
+from ..compiler.glue import PLACE, PYTHON_API, SLOT_API
+from ..native.calls import bound, builtin
 from ..native.image import PlacedImage, make_image, place
 from ..native.memory import code_memory
 from .guest import Guest
@@ -87,19 +86,23 @@ class Interpreter:
 
         It returns the outcome, as `Guest.outcome` packs it.
         """
-        return functools.partial(self._advance, console.address, self.start)
+        return bound(self._advance, self._place(console))
 
-    def stepper(self, console: Any) -> Callable[[int, int], int] | None:
-        """A function that runs the console for so many of the guest's own steps, in a way that the guest knows; None
-        where the guest has no steps.
+    def stepper(self, console: Any) -> Callable[[int, object, object], int] | None:
+        """A function that runs the console for so many of the guest's own steps, in a way that depends on the truth of
+        two objects as the guest knows; None where the guest has no steps.
 
-        It returns 0 where they are done, and nothing else was; or the outcome.
+        It returns 0 where they are done, and nothing else was; `Guest.refused` where it did nothing, because a step
+        cannot be had so, or somebody runs the console; or the outcome.
         """
-        return functools.partial(self._step, console.address, self.start) if self._step else None
+        return bound(self._step, self._place(console)) if self._step else None
 
     def call(self, console: Any, name: str) -> Callable[..., object]:
         """A function that does one of the guest's `calls` to the console, while nobody runs it."""
-        return functools.partial(self._calls[name], console.address)
+        return bound(self._calls[name], self._place(console))
+
+    def _place(self, console: Any) -> bytes:
+        return PLACE.pack(console.address, self.start)
 
     def make_room(self, console: Any) -> None:
         """A run ended with `stop_for_room`: get room for what is to be translated."""

@@ -37,6 +37,7 @@ class Guest:
     longest:  bytes of the longest instruction. byte_cycles: T-cycles that fetching a byte of an opcode takes.
     calls:    what Python may have done to a context from outside, by name.
     stop_for_room: what `clock.stop` is set to where a code cache is full.
+    refused:  what a call for steps returns where it did nothing.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Guest:
     engine_path: str
     host_path: str
     stop_for_room: int = 63
+    refused: int = -1
 
     @staticmethod
     def host(context: Any) -> Any:
@@ -102,8 +104,9 @@ class Guest:
         raise NotImplementedError
 
     @staticmethod
-    def begin_steps(context: Any, count: int, way: int) -> None:
-        """Get ready to run `count` of the guest's own steps (frames, say) in some way. A guest may have none."""
+    def begin_steps(context: Any, count: int, way: int) -> int:
+        """Get ready to run `count` of the guest's own steps (frames, say) in one of four ways, and say 1; 0 where that
+        takes more than a call of generated code. A guest may have none."""
         raise NotImplementedError
 
     @staticmethod

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..compiler.convention import Convention, find
-from ..compiler.glue import advance_glue, builtin_glue, crossing, host_offset, python_glue, slots_table
+from ..compiler.glue import advance_glue, builtin_glue, crossing, host_offset, python_glue, slots_table, step_glue
 from ..compiler.intrinsics import CONTROL
 from ..compiler.program import OWN, Program
 from ..lang import go, typed, unlikely
@@ -76,12 +76,13 @@ def interpreter_program(guest: type[Guest]) -> Program:
     program.entries += ["ask", "tell"]
     program.function("begin", guest.begin)
     program.function("outcome", guest.outcome)
-    places = find(guest.context, guest.host_path)[0], host_offset("thread")
-    program.raw(slots_table() + advance_glue(*places), "advance")
+    host = find(guest.context, guest.host_path)[0]
+    thread = host + host_offset("thread")
+    program.raw(slots_table() + advance_glue(thread), "advance")
     if guest.has_steps():
         program.function("begin_steps", guest.begin_steps)
         program.function("end_steps", guest.end_steps)
-        program.raw(advance_glue(*places, "step", "begin_steps", 2, "end_steps"), "step")
+        program.raw(step_glue(thread, host + host_offset("runner"), guest.refused), "step")
     for name, call in guest.calls.items():
         program.function(f"{name}.body", call.function)
         program.raw(builtin_glue(name, f"{name}.body", call.arguments, call.returns), name)
