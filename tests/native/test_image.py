@@ -8,7 +8,7 @@ import pytest
 
 from tracklayer.compiler.backend import emit
 from tracklayer.native.image import make_image, place
-from tracklayer.native.loader import UndefinedSymbols
+from tracklayer.native.loader import UndefinedSymbols, parse
 from tracklayer.native.memory import code_memory
 
 EVEN = """
@@ -33,6 +33,19 @@ def test_objects_of_an_image_may_call_each_other(texts: tuple[str, str]) -> None
     placed = place(make_image([emit(text) for text in texts]), code_memory())
     even = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(placed["even"])
     assert [even(n) for n in range(7)] == [1, 0, 1, 0, 1, 0, 1]
+
+
+def test_pieces_of_code_are_found_by_their_symbols() -> None:
+    numbers = (7, 1 << 40, 9)
+    pieces = {}
+    for number in numbers:
+        made = parse(emit(f"define i64 @f() nounwind {{ ret i64 {number} }}")).functions()["f"]
+        assert not made.relocations
+        pieces[f"give {number}"] = made.code
+    placed = place(make_image([emit(EVEN), emit(ODD)], pieces), code_memory())
+    given = [ctypes.CFUNCTYPE(ctypes.c_int64)(placed[name])() for name in pieces]
+    assert given == list(numbers)
+    assert ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(placed["even"])(4) == 1
 
 
 def test_what_no_object_of_an_image_defines_is_named() -> None:

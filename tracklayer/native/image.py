@@ -36,9 +36,10 @@ class PlacedImage:
         return self.block.address + self.symbols[name]
 
 
-def make_image(objects: Iterable[bytes]) -> bytes:
+def make_image(objects: Iterable[bytes], pieces: Mapping[str, bytes] | None = None) -> bytes:
     """Link objects into an image. Each may use symbols of all others.
 
+    pieces: code that refers to nothing, by the symbol under which it is to be found.
     Errors: ObjectError, UndefinedSymbols.
     """
     from .loader import parse
@@ -59,11 +60,17 @@ def make_image(objects: Iterable[bytes]) -> bytes:
     code = bytearray(size)
     for layout, start in zip(layouts, starts, strict=True):
         code[start : start + layout.size] = layout.link(BASE + start, known)
+    for name, piece in (pieces or {}).items():
+        code += bytes(-len(code) % ALIGN)
+        symbols[name] = len(code)
+        code += piece
     head = json.dumps(symbols, separators=(",", ":")).encode()
     return struct.pack("<QQ", len(head), len(code)) + head + bytes(code)
 
 
 BASE = 1 << 20
+ALIGN = 16
+"""Of a piece of code."""
 FRAMES = ".eh_frame"
 """Unwinding tables are among the symbols, under names that begin so and end in the size."""
 

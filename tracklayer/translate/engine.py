@@ -142,15 +142,19 @@ def built(guest: type[Guest], translated: bool, progress: Progress | None) -> tu
     sources = sources_of(guest)
     found = [cache.find_cached(name, sources) for name in names]
     if None in found:
-        found = _compile(guest, names, found, progress)
+        made = _compile(guest, found[0] is None, progress)
+        found = [before or new for before, new in zip(found, made, strict=False)]
+        for name, data in zip(names, found, strict=True):
+            assert data is not None
+            cache.keep(name, sources, data)
     assert found[0] is not None
     return found[0], found[1] if translated else None
 
 
-def _compile(
-    guest: type[Guest], names: list[str], found: list[bytes | None], progress: Progress | None
-) -> list[bytes | None]:
-    from ..compiler import backend, cache
+def _compile(guest: type[Guest], with_engine: bool, progress: Progress | None) -> tuple[bytes | None, bytes]:
+    """The image of a guest's interpreter and layer if asked for, and its packed stencils, of which the image has
+    parts."""
+    from ..compiler import backend
 
     message = "compiling the engine (once; kept on disk)"
     parts_to_come = 6  # about so many: the progress is right once all jobs are known
@@ -166,46 +170,41 @@ def _compile(
     collecting = gc.isenabled()
     gc.disable()  # the walk makes a million objects, most of which stay: looking through them is a seventh of its time
     try:
-        uses: Mapping[int, Any] = {}
-        with_stencils = len(found) > 1 and found[1] is None
-        if with_stencils:  # first, because they are ready soonest
-            from .stencils import StencilCompiler
+        from .shared import join_handlers, shared_handlers
+        from .stencils import StencilCompiler
 
-            stencils = StencilCompiler(guest)
-            uses = stencils.uses
-            emission.add(backend.Job(stencils.build().render()))
-        if found[0] is None:
-            for job in engine_jobs(guest):
+        compiler = StencilCompiler(guest)
+        emission.add(backend.Job(compiler.build().render()))  # first, because they are ready soonest
+        shared = shared_handlers(guest, compiler.uses)
+        if with_engine:
+            for job in engine_jobs(guest, shared):
                 emission.add(job)
         parts_to_come = 0
-        objects = emission.finish()
+        stencils, *objects = emission.finish()
     finally:
         if collecting:
             gc.enable()
         emission.close_input()
         if helping:
             helping.close()
-    result = list(found)
-    if with_stencils:
-        from ..native.loader import parse
-        from .tables import pack_tables
+    from ..native.loader import parse
+    from .tables import pack_tables
 
-        result[1] = pack_tables(guest, parse(objects.pop(0)), uses)
-    if objects:
-        result[0] = make_image(objects)
-    for name, before, data in zip(names, found, result, strict=True):
-        if before is None and data is not None:
-            cache.keep(name, sources_of(guest), data)
-    return result
+    file = parse(stencils)
+    image = None
+    if with_engine:
+        pieces = {name: code for one in objects for name, code in parse(one).functions().items()}
+        image = make_image(objects, join_handlers(shared, file.functions(), pieces))
+    return image, pack_tables(guest, file, compiler.uses)
 
 
-def engine_jobs(guest: type[Guest]) -> list[Job]:
-    """The modules of a guest's interpreter and layer."""
+def engine_jobs(guest: type[Guest], shared: Mapping[int, int]) -> list[Job]:
+    """The modules of a guest's interpreter and layer. shared: as `shared_handlers` gives it."""
     from ..compiler import backend
     from .interpreter import interpreter_program
     from .layer import add_layer
 
-    program = interpreter_program(guest)
+    program = interpreter_program(guest, shared)
     add_layer(program, guest)
     parts = program.module.parts()
     # Handlers are many and short, and gain little from the expensive passes; devices have loops.

@@ -6,6 +6,7 @@ Not for: any particular guest (guest.py), or translated code (layer.py).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ..compiler.convention import Convention, find
@@ -14,6 +15,7 @@ from ..compiler.intrinsics import CONTROL
 from ..compiler.program import OWN, Program
 from ..lang import go, typed, unlikely
 from .guest import Guest
+from .shared import behind as behind_name
 
 PARTS = 2
 """Object files that the handlers are spread over, to be compiled side by side."""
@@ -24,7 +26,26 @@ def handler(context: Any, guest: Any, index: Any) -> None:
     """One instruction, and on to the next."""
     guest.execute(context, index)
     guest.clock(context).instructions += 1
-    dispatch(context, guest)
+    onwards(context, guest)
+
+
+@typed
+def behind(context: Any, guest: Any, time: Any) -> None:
+    """What stands behind a stencil that is used as a handler (shared.py)."""
+    guest.clock(context).left -= time
+    guest.clock(context).instructions += 1
+    onwards(context, guest)
+
+
+@typed
+def onwards(context: Any, guest: Any) -> None:
+    """As `dispatch`, which does itself what is rare: this stands in every handler."""
+    if not unlikely(guest.clock(context).left <= 0):
+        page = guest.code_page(context)
+        if page:
+            opcode = guest.fetch_from(context, page)
+            go(guest.engine(context).dispatch[opcode])
+    go(guest.engine(context).back)
 
 
 @typed
@@ -66,8 +87,11 @@ def convention_of(guest: type[Guest]) -> Convention:
     return Convention(guest.context, guest.pinned, guest.cached)
 
 
-def interpreter_program(guest: type[Guest]) -> Program:
-    """All of T0 for one guest: a handler for each opcode, `dispatch`, `boundary`, `single`, and the ways in and out."""
+def interpreter_program(guest: type[Guest], shared: Mapping[int, int]) -> Program:
+    """All of T0 for one guest: a handler for each opcode, `dispatch`, `boundary`, `single`, and the ways in and out.
+
+    shared: the opcodes whose handlers are put together from stencils (shared.py): here is only what stands behind them.
+    """
     convention = convention_of(guest)
     program = Program(convention, CONTROL)
     program.raw(crossing(convention), "enter")
@@ -88,8 +112,10 @@ def interpreter_program(guest: type[Guest]) -> Program:
         program.raw(builtin_glue(name, f"{name}.body", call.arguments, call.returns), name)
     for function in (dispatch, boundary, single):
         program.handler(function.__name__, function, {"guest": guest})
-    for index in range(guest.handlers):
-        program.part = f"handlers.{index % PARTS}"
+    for time in sorted(set(shared.values())):
+        program.handler(behind_name(time), behind, {"guest": guest, "time": time})
+    for count, index in enumerate(index for index in range(guest.handlers) if index not in shared):
+        program.part = f"handlers.{count % PARTS}"
         program.handler(f"op.{index}", handler, {"guest": guest, "index": index})
     program.part = OWN
     return program

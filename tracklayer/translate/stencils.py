@@ -137,6 +137,8 @@ def operand_hole(guest: Any, index: Any) -> Any:
 
 
 _NAME = re.compile(r"%[\w.]+")
+SUMS = ("sext ", "zext ", "trunc ", "add ", "sub ", "phi ")
+"""What is computed of the time: what only these have seen was not looked at."""
 
 
 class Use:
@@ -144,7 +146,8 @@ class Use:
 
     always: written on every way to the next instruction; None while no such way was seen. cold: it may leave to the
             interpreter. uses, settles, changes: the same of all fields in registers, with those that may be written.
-            wide: which of these may be addresses. mutes: it changes memory.
+            wide: which of these may be addresses. mutes: it changes memory. placeless: what it does depends neither on
+            where it stands nor on when.
     """
 
     def __init__(self) -> None:
@@ -157,6 +160,7 @@ class Use:
         self.changes = 0
         self.wide = 0
         self.mutes = False
+        self.placeless = False
 
 
 class StencilCompiler:
@@ -171,9 +175,7 @@ class StencilCompiler:
         self.volatile = [
             field for path in guest.volatile for field in convention.by_offset.values() if field.path == path
         ]
-        self.registers = [
-            field for field in convention.by_offset.values() if field not in (self.pc, self.left)
-        ]
+        self.registers = [field for field in convention.by_offset.values() if field not in (self.pc, self.left)]
         self.harmless = {field.offset for field in convention.cached}
         self.harmless.add(find(guest.context, guest.left.rpartition(".")[0] + ".instructions")[0])
         self.uses: dict[int, Use] = {}
@@ -181,6 +183,9 @@ class StencilCompiler:
         self.bare = False
         self.cycles = 0
         self.entry: dict[int, Value] = {}
+        self.entry_pc: Value = Known(None)
+        self.before: set[str] = set()
+        """The lines that the handler that is being compiled begins with: the holes' sums."""
         self.program = Program(
             convention,
             {**CONTROL, went: self._went, hole: self._hole, leave: self._leave, set_pc: self._set_pc,
@@ -209,6 +214,7 @@ class StencilCompiler:
                 self.use.reads |= (self.use.uses >> self.registers.index(field) & 1) << bit
             self.use.wide = sum(1 << bit for bit, field in enumerate(self.registers) if field.kind.bits == 16)
             self.use.mutes = self._mutes()
+            self.use.placeless = self._placeless()
             self.uses[index] = self.use
             if described.flow == FALLS and not described.ends and not self.use.cold:
                 self.use.pure = True
@@ -251,6 +257,7 @@ class StencilCompiler:
         return Int(f"ptrtoint (ptr @{name} to i{width})", width, 0, below - 1)
 
     def _begin(self, walker: Walker, state: State) -> None:
+        self.entry_pc = state.fields[self.pc.offset]
         state.fields[self.pc.offset] = self._value("hole.next")
         walker.entry_fields = dict(state.fields)
         self.entry = walker.entry_fields
@@ -258,6 +265,7 @@ class StencilCompiler:
         exact = walker.arith.binary(state.block, "-", left, spent, 0)
         exact = walker.arith.binary(state.block, "+", exact, Known(self.cycles), 0)
         state.fields[self.left.offset] = walker.arith.narrow(state.block, exact, self.left.kind)
+        self.before = set(state.block.lines)
 
     def _went(self, walker: Walker, state: State, context: Value, guest: Value) -> Value:
         value = state.fields[self.pc.offset]
@@ -280,6 +288,7 @@ class StencilCompiler:
         if name.value == "hole.continue":
             state.fields[self.pc.offset] = Int("poison", self.pc.width, 0, self.pc.kind.hi)
             if walker.entry_fields:
+                state.fields[self.pc.offset] = self.entry_pc  # there a handler that is made of this (shared.py) has it
                 self._note_writes(state)
                 state.fields[self.left.offset] = self.entry[self.left.offset]
         transfer(walker, state, f"@{name.value}")
@@ -291,6 +300,25 @@ class StencilCompiler:
         return any(
             int(places.get(name, -1)) not in self.harmless for name in re.findall(r"  store \S+ \S+, ptr (%\S+),", text)
         )
+
+    def _placeless(self) -> bool:
+        """Whether what the handler that was compiled last does depends neither on where it stands nor on the time."""
+        left = self.entry[self.left.offset]
+        assert isinstance(left, Int)
+        times = {left.name}
+        for line in self.program.module.functions[-1].text.splitlines()[1:]:
+            if line.startswith("  musttail"):
+                if "@hole.continue(" not in line:
+                    return False
+                continue
+            if "@hole." in line and line not in self.before:
+                return False
+            if not times.isdisjoint(_NAME.findall(line)):
+                name, _, code = line.strip().partition(" = ")
+                if not code.startswith(SUMS):
+                    return False
+                times.add(name)
+        return True
 
     def _note_writes(self, state: State) -> None:
         """Which fields were written on this way out; a bare stencil hands on anything in place of volatile ones."""
