@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from tracklayer.lang import ArrayType, IntType, layout, pointer_at, size_of, take_error, u8, u32, u64
+from tracklayer.lang import ArrayType, IntType, i64, layout, pointer_at, size_of, take_error, u8, u32, u64
 from tracklayer.machine.gb import build
 from tracklayer.machine.gb.memory import HRAM
 
@@ -165,13 +165,16 @@ class Batch:
             self._pictures = numpy.zeros((count, HEIGHT, WIDTH, *channels), numpy.uint8)
         lengths = [len(addresses) for _, addresses, _ in self._places]
         self._rows: Bytes = numpy.zeros((count, max(1, sum(lengths))), numpy.uint8)
+        self._buttons: Bytes = numpy.zeros(count, numpy.uint8)
+        self._frames: NDArray[numpy.uint32] = numpy.zeros(count, numpy.uint32)
+        self._render: Bytes = numpy.ones(count, numpy.uint8)
+        self._flags: Bytes = numpy.zeros(count, numpy.uint8)
+        self._cycles: NDArray[numpy.int64] = numpy.zeros(count, numpy.int64)
+        self._everyone: NDArray[numpy.uint32] = numpy.arange(count, dtype=numpy.uint32)
         self._seats: NDArray[Any] = numpy.zeros(count, _dtype(seats.Seat))
         self._seats["context"] = [ctypes.addressof(gb._gb) for gb in self._consoles]
         self._seats["lone"] = [bool(gb._super) for gb in self._consoles]
-        numbers = numpy.arange(count, dtype=numpy.uint64)
-        if self._pictures is not None:
-            self._seats["picture"] = self._pictures.ctypes.data + numbers * (self._pictures.nbytes // count)
-        self._seats["memory"] = self._rows.ctypes.data + numbers * self._rows.shape[1]
+        self._seats["index"] = self._everyone
         span_type: Any = seats.Span
         self._spans = (span_type * max(1, len(self._places)))()
         arrays: dict[Any, Bytes] = {}
@@ -183,7 +186,15 @@ class Batch:
         self._memory = MappingProxyType(arrays)
         self._job: Any = seats.Job()
         self._job.seats = pointer_at(self._seats.ctypes.data, u8)
+        self._job.buttons = pointer_at(self._buttons.ctypes.data, u8)
+        self._job.frames = pointer_at(self._frames.ctypes.data, u32)
+        self._job.render = pointer_at(self._render.ctypes.data, u8)
+        self._job.flags = pointer_at(self._flags.ctypes.data, u8)
+        self._job.cycles = pointer_at(self._cycles.ctypes.data, i64)
         self._job.pictures = PICTURES[self._kind]
+        if self._pictures is not None:
+            self._job.picture, self._job.picture_size = self._pictures.ctypes.data, self._pictures.nbytes // count
+        self._job.memory, self._job.memory_size = self._rows.ctypes.data, self._rows.shape[1]
         self._job.spans = len(self._places)
         self._job.span = pointer_at(ctypes.addressof(self._spans), seats.Span)
         job: Any = ctypes.addressof(self._job)  # type: ignore[arg-type]
@@ -195,8 +206,6 @@ class Batch:
             worker.following = self._addresses[(number + 1) % threads]
             worker.helps = number > 0
         self._crew = Crew(threads - 1)
-        self._everyone: NDArray[numpy.uint32] = numpy.arange(count, dtype=numpy.uint32)
-        self._seats["render"] = True
         first: dict[int, int] = {}
         for index, gb in enumerate(self._consoles):
             self._collect_like(index, first.setdefault(id(gb._cartridge), index))
@@ -226,13 +235,11 @@ class Batch:
         errors: dict[int, Exception] = {}
         attended: list[int] = []
         try:
-            table = self._seats
-            table["press"] = pressed is not None
+            self._job.press = pressed is not None
             if pressed is not None:
-                table["buttons"] = pressed
-            table["frames"] = wanted
-            table["render"] = drawn
-            table["state"] = seats.NEW
+                self._buttons[:] = pressed
+            self._frames[:] = wanted
+            self._render[:] = drawn
             self._job.stop = 0
             if self._loop is None or sound:
                 attended.extend(range(len(self)))
@@ -243,7 +250,7 @@ class Batch:
         if attended:
             self._tick(attended, sound, errors)
         for index in errors:
-            table["flags"][index] |= seats.FAILED
+            self._flags[index] |= seats.FAILED
         if len(errors) == 1:
             raise next(iter(errors.values()))
         if errors:
@@ -251,7 +258,8 @@ class Batch:
 
     def _run(self, loop: Many, attended: list[int], errors: dict[int, Exception]) -> None:
         """Without the GIL, again and again until all are done but those that Python has to tick."""
-        job, workers, addresses, states = self._job, self._workers, self._addresses, self._seats["state"]
+        job, workers, addresses = self._job, self._workers, self._addresses
+        job.step += 1
         order = self._everyone
 
         def work(number: int) -> None:
@@ -264,7 +272,11 @@ class Batch:
             for number, worker in enumerate(workers):
                 worker.next = len(order) * number // len(workers)
                 worker.end = len(order) * (number + 1) // len(workers)
+                worker.left = worker.spent = 0
             self._crew.run(work, self._stop, lambda number: loop.call(addresses[number]), lambda: not job.busy)
+            if not any(worker.left for worker in workers):
+                return
+            states = self._seats["state"]
             again = []
             for place in (states[order] != seats.DONE).nonzero()[0]:
                 index = int(order[place])
@@ -301,7 +313,6 @@ class Batch:
         """Run some consoles as lone ones: who is linked runs another one too, so those go one after the other."""
         linked = deque(index for index in attended if self._consoles[index]._link is not None)
         left = deque(index for index in attended if self._consoles[index]._link is None)
-        table = self._seats
 
         def work(number: int) -> None:
             while not self._job.stop:
@@ -312,9 +323,9 @@ class Batch:
                 gb = self._consoles[index]
                 before = len(gb._sent)
                 try:
-                    if table["press"][index]:
-                        gb._here().press(int(table["buttons"][index]))
-                    gb.tick(int(table["frames"][index]), bool(table["render"][index]), sound)
+                    if self._job.press:
+                        gb._here().press(int(self._buttons[index]))
+                    gb.tick(int(self._frames[index]), bool(self._render[index]), sound)
                 except Exception as error:
                     self._note(index, error, errors)
                 self._collect(index, len(gb._sent) > before)
@@ -329,23 +340,23 @@ class Batch:
 
     def _collect(self, index: int, sent: bool) -> None:
         """Python's way of filling in a console's rows."""
-        gb, table = self._consoles[index], self._seats
-        if self._pictures is not None and table["render"][index]:
+        gb = self._consoles[index]
+        if self._pictures is not None and self._render[index]:
             self._pictures[index] = gb.screen if self._kind == "rgb" else gb.shades
         at = 0
         for _, addresses, _ in self._places:
             data = gb.memory[addresses.start : addresses.stop]
             self._rows[index, at : at + len(addresses)] = tuple(data)
             at += len(addresses)
-        table["cycles"][index] = gb.cycles
-        table["flags"][index] = seats.flags_of(gb._gb, u8(sent))
+        self._cycles[index] = gb.cycles
+        self._flags[index] = seats.flags_of(gb._gb, u8(sent))
 
     def _collect_like(self, index: int, other: int) -> None:
         """Fill in a console's rows where another one, whose rows are right, is in the same state."""
         if index == other or self._consoles[index]._gb.host.region_count:
             self._collect(index, False)
             return
-        for array in (self._pictures, self._rows, self._seats["cycles"], self._seats["flags"]):
+        for array in (self._pictures, self._rows, self._cycles, self._flags):
             if array is not None:
                 array[index] = array[other]
 
@@ -393,17 +404,13 @@ class Batch:
         """How each console is: uint8, shape (n,), a copy. SENT: it sent bytes on the serial port in the last step.
         FAILED: it raised. HALTED, STOPPED, LOCKED: its processor waits for an interrupt, for a button, or for ever.
         LCD: the screen is on. DOUBLE: double speed. RUMBLE: the motor runs."""
-        return self._column("flags")
+        return self._flags.copy()
 
     @property
     def cycles(self) -> NDArray[numpy.int64]:
         """T-cycles at normal speed since each cartridge's first instruction, as of the last step: int64, shape (n,), a
         copy."""
-        return self._column("cycles")
-
-    def _column(self, name: str) -> NDArray[Any]:
-        copied: NDArray[Any] = self._seats[name].copy()
-        return copied
+        return self._cycles.copy()
 
     @property
     def threads(self) -> int:
@@ -441,7 +448,7 @@ class Batch:
                     raise TypeError(f"a state is a Snapshot or bytes, not {type(one).__name__}")
             if len(states) != len(chosen):
                 raise ValueError(f"these are {len(chosen)} consoles: give as many states, not {len(states)}")
-        self._seats["render"][chosen] = True
+        self._render[chosen] = True
         first: dict[tuple[int, int], int] = {}
         read: dict[tuple[int, int], Snapshot] = {}
         for index, given in zip(chosen, states, strict=True):

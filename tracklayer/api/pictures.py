@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
 WIDTH = 160
 HEIGHT = 144
-RGB_BYTES = WIDTH * HEIGHT * 3
-LINE_BYTES = WIDTH * 4
-"""What painting has as room for a row, behind the picture."""
 
 # Shade 0 is the lightest. Evenly spaced greys: the convention of the test programs' pictures.
 GREYS = ((0xFF, 0xFF, 0xFF), (0xAA, 0xAA, 0xAA), (0x55, 0x55, 0x55), (0x00, 0x00, 0x00))
@@ -35,9 +32,9 @@ def painted(paint: Callable[[int], object]) -> NDArray[numpy.uint8]:
     """A picture by generated code (painting.py): uint8, shape (144, 160, 3)."""
     import numpy
 
-    room = numpy.empty(RGB_BYTES + LINE_BYTES, numpy.uint8)
-    paint(room.__array_interface__["data"][0])
-    return room[:RGB_BYTES].reshape(HEIGHT, WIDTH, 3)
+    picture = numpy.empty((HEIGHT, WIDTH, 3), numpy.uint8)
+    paint(picture.__array_interface__["data"][0])
+    return picture
 
 
 def colours_to_rgb(data: bytes | bytearray) -> NDArray[numpy.uint8]:

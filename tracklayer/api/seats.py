@@ -10,20 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tracklayer.lang import (
-    Array,
-    Ptr,
-    array,
-    i64,
-    pointer,
-    struct,
-    typed,
-    u1,
-    u8,
-    u16,
-    u32,
-    u64,
-)  # fmt: skip
+from tracklayer.lang import Array, Ptr, array, i64, pointer_at, struct, typed, u1, u8, u16, u32, u64
 from tracklayer.machine.common.clock import NEVER
 from tracklayer.machine.gb import registers
 from tracklayer.machine.gb.boot import START
@@ -37,9 +24,8 @@ from .gameboy import CYCLES_PER_FRAME, SLICE
 from .guests import GameBoyGuest
 from .outside import LOOKED_AT
 from .painting import colours_to_rgb, copy_shades, shades_to_rgb
-from .pictures import WIDTH
 
-NEW, RUNNING, DONE, HELP, PYTHON, COLLECT = range(6)
+RUNNING, DONE, HELP, PYTHON, COLLECT = range(5)
 """How far a console is in a step. HELP: Python has to do something before it goes on (room for code, serial bytes, an
 exception). PYTHON: it has hooks or the like, and is ticked as a lone one. COLLECT: it is done, but for the arrays."""
 
@@ -62,17 +48,34 @@ class Span:
 
 @struct
 class Job:
-    """A step, as all threads see it."""
+    """A step, as all threads see it. What goes in and comes out has arrays of its own, each with a place for every
+    console: a column of a thousand seats is a thousand lines of the cache, most of them in another core's."""
 
     busy: u64
     """Threads that are not done."""
     order: Ptr[u32]
     seats: Ptr[u8]
+    step: u32
+    """Which step it is: a seat of another one is new in it."""
     pictures: u8
     stop: u8
     """1: every thread comes back at the end of a slice."""
     waiting: u8
     """1: none waits for the next step before it comes back."""
+    press: u8
+    """1: `buttons` are held from now on."""
+    buttons: Ptr[u8]
+    frames: Ptr[u32]
+    render: Ptr[u8]
+    flags: Ptr[u8]
+    cycles: Ptr[i64]
+    """T-cycles since the cartridge's first instruction."""
+    picture: u64
+    """The address of the first console's row of pixels, and the length of a row."""
+    picture_size: u64
+    memory: u64
+    """The same of memory that was asked for."""
+    memory_size: u64
     spans: u32
     span: Ptr[Span]
 
@@ -91,10 +94,12 @@ class Worker:
     """The address of the next worker, in a ring: from whom it takes when its part is done."""
     signal: u64
     helps: u8
+    left: u32
+    """Consoles that this thread put down before they were done."""
     spent: u64
     quota: u64
-    line: Array[u32] = array(WIDTH)
-    """A row of pixels on their way."""
+    apart: Array[u64] = array(16)
+    """So that no two threads write to the same line of the cache."""
 
 
 @struct
@@ -107,18 +112,13 @@ class Seat:
     undrawn: u64
     """Until this dot nothing is drawn; 0: all is as `render` says."""
     now: u64
-    cycles: i64
-    """T-cycles since the cartridge's first instruction."""
-    picture: Ptr[u64]
-    memory: Ptr[u8]
-    frames: u32
+    index: u32
+    """Its place in the job's arrays."""
+    step: u32
+    """The last step that it has begun."""
     state: u8
     entered: u8
     render: u8
-    press: u8
-    """1: `buttons` are held from now on."""
-    buttons: u8
-    flags: u8
     sent: u8
     lone: u8
     """1: always ticked by Python."""
@@ -137,30 +137,40 @@ def turn(gb: GB, worker: Worker, seat: Seat, with_registers: Any) -> u1:
 
     with_registers: known; whether spans may have registers in them. What reads these is most of a machine.
     """
-    if seat.state == NEW:
-        if seat.lone != 0 or attended(gb) or (seat.frames == 0 and gb.host.stale != 0):
-            seat.state = PYTHON
-            return 0
-        begin(gb, seat)
+    if seat.step != worker.job[0].step:
+        seat.step = worker.job[0].step
+        if seat.lone != 0 or attended(gb) or (worker.job[0].frames[seat.index] == 0 and gb.host.stale != 0):
+            return put_down(worker, seat, PYTHON)
+        begin(gb, worker.job[0], seat)
     now = dots(gb)
     if seat.entered:
         seat.entered = 0
         worker.spent = u64(worker.spent + u64(now - seat.now))
         if gb.host.sent.count > 0 or gb.host.ports.failed != 0 or gb.clock.stop == GameBoyGuest.stop_for_room:
-            seat.state = HELP
-            return 0
+            return put_down(worker, seat, HELP)
     drawn = now >= seat.undrawn
     target = seat.end if drawn else seat.undrawn
     if now < target:
         if not ready(worker):
-            return 0
+            return put_down(worker, seat, RUNNING)
         gb.host.render = seat.render if drawn else 0
         seat.now = now
         seat.entered = 1
         left = u64(target - now)
         GameBoyGuest.begin(gb, target if left < SLICE else u64(now + SLICE))
         return 1
-    finish(gb, worker, seat, with_registers)
+    seat.state = DONE
+    finish(gb, worker.job[0], seat, with_registers)
+    if seat.state != DONE:
+        return put_down(worker, seat, COLLECT)
+    return 0
+
+
+@typed
+def put_down(worker: Worker, seat: Seat, state: u8) -> u1:
+    """This thread is done with a console that is not done itself."""
+    seat.state = state
+    worker.left = u32(worker.left + 1)
     return 0
 
 
@@ -177,44 +187,46 @@ def attended(gb: GB) -> bool:
 
 
 @typed
-def begin(gb: GB, seat: Seat) -> None:
+def begin(gb: GB, job: Job, seat: Seat) -> None:
     """The buttons, and how far to go."""
-    if seat.press:
-        gb.press(seat.buttons)
+    if job.press:
+        gb.press(job.buttons[seat.index])
+    frames = job.frames[seat.index]
+    seat.render = job.render[seat.index]
     seat.state = RUNNING
     seat.entered = 0
     seat.sent = 0
     seat.undrawn = 0
     seat.end = 0
-    if seat.frames:
+    if frames:
         gb.host.watch_breakpoint = 0
         done = u64(dots(gb) - START) // CYCLES_PER_FRAME
-        seat.end = u64(u64(done + seat.frames) * CYCLES_PER_FRAME + START)
-        if seat.frames > LOOKED_AT and seat.render != 0:
+        seat.end = u64(u64(done + frames) * CYCLES_PER_FRAME + START)
+        if frames > LOOKED_AT and seat.render != 0:
             seat.undrawn = u64(seat.end - LOOKED_AT * CYCLES_PER_FRAME)
 
 
 @typed
-def finish(gb: GB, worker: Worker, seat: Seat, with_registers: Any) -> None:
-    """Everything that is wanted of a console into the arrays."""
-    job = worker.job[0]
-    seat.state = DONE
-    seat.cycles = i64(dots(gb) - START)
-    seat.flags = flags_of(gb, seat.sent)
+def finish(gb: GB, job: Job, seat: Seat, with_registers: Any) -> None:
+    """Everything that is wanted of a console into the arrays. `seat.state` becomes COLLECT if Python has to do so."""
+    job.cycles[seat.index] = i64(dots(gb) - START)
+    job.flags[seat.index] = flags_of(gb, seat.sent)
     if seat.render:
+        picture = u64(job.picture + u64(seat.index * job.picture_size))
         if job.pictures == RGB:
             if gb.color.hardware:
-                colours_to_rgb(gb, pointer(worker.line), seat.picture)
+                colours_to_rgb(gb, pointer_at(picture, u8))
             else:
-                shades_to_rgb(gb, seat.picture)
+                shades_to_rgb(gb, pointer_at(picture, u8))
         elif job.pictures == SHADES:
             if gb.color.hardware:
                 seat.state = COLLECT
             else:
-                copy_shades(gb, seat.picture)
+                copy_shades(gb, pointer_at(picture, u64))
+    row = pointer_at(u64(job.memory + u64(seat.index * job.memory_size)), u8)
     index: u32 = 0
     while index < job.spans:
-        copy_span(gb, job.span[index], seat, with_registers)
+        copy_span(gb, job.span[index], row, seat, with_registers)
         index = u32(index + 1)
 
 
@@ -230,7 +242,7 @@ def flags_of(gb: GB, sent: u8) -> u8:
 
 
 @typed(outline=True)
-def copy_span(gb: GB, span: Span, seat: Seat, with_registers: Any) -> None:
+def copy_span(gb: GB, span: Span, row: Ptr[u8], seat: Seat, with_registers: Any) -> None:
     """A span of memory into the console's row; what more than memory stands at is left to Python."""
     address: u16 = span.first
     left: u32 = span.length
@@ -242,21 +254,21 @@ def copy_span(gb: GB, span: Span, seat: Seat, with_registers: Any) -> None:
         done: u16 = 0
         if page:
             while done < count:
-                seat.memory[u32(to + done)] = page[at + done]
+                row[u32(to + done)] = page[at + done]
                 done = u16(done + 1)
         elif address >= HRAM:
             while done < count:
-                seat.memory[u32(to + done)] = gb.hram[(at + done) & 0x7F]
+                row[u32(to + done)] = gb.hram[(at + done) & 0x7F]
                 done = u16(done + 1)
         elif address >> 8 == OAM and gb.dma.running == 0 and gb.dma.next_start == NEVER:
             while done < count:
                 place = u16(at + done)
-                seat.memory[u32(to + done)] = gb.oam[place] if place < 0xA0 else 0
+                row[u32(to + done)] = gb.oam[place] if place < 0xA0 else 0
                 done = u16(done + 1)
         elif with_registers and address >= IO:
             count = u16(min(count, HRAM - address))
             while done < count:
-                seat.memory[u32(to + done)] = registers.read_io(gb, u16(address + done))
+                row[u32(to + done)] = registers.read_io(gb, u16(address + done))
                 done = u16(done + 1)
         else:
             seat.state = COLLECT
