@@ -13,18 +13,34 @@ from typing import Any
 
 from ..cpu.sm83.execute import FORMS, FORMS_CB, NOTHING, PREFIX, execute, execute_cb, fetch_opcode
 from ..cpu.sm83.operands import next_byte
-from ..cpu.sm83.timing import best_cycles
-from ..lang import address_of, consult, go, i64, null, pointer, pointer_at, tell, typed, u1, u8, u16, u64, unlikely
+from ..cpu.sm83.timing import accesses, best_cycles
+from ..lang import (
+    address_of,
+    comptime,
+    consult,
+    go,
+    i64,
+    null,
+    pointer,
+    pointer_at,
+    tell,
+    typed,
+    u1,
+    u8,
+    u16,
+    u64,
+    unlikely,
+)
 from ..machine.common.clock import STOP_LIMIT
-from ..machine.gb import hooks, waiting
+from ..machine.gb import hooks, memory, waiting, ways
 from ..machine.gb.boot import START
 from ..machine.gb.console import GB
 from ..machine.gb.host import QUICK_HOOKS
-from ..machine.gb.maps import COVERED, ECHO, ROM_HIGH, UNSTEADY, VRAM, WRAM
+from ..machine.gb.maps import COVERED, ECHO, OAM, ROM_HIGH, UNSTEADY, VRAM, WRAM
 from ..machine.gb.memory import HRAM
 from ..machine.gb.ppu.state import DOTS_PER_FRAME
 from ..machine.gb.speed import dots, time_of
-from ..translate.guest import Call, Guest
+from ..translate.guest import Call, Guest, seen
 from ..translate.structs import ABSOLUTE, BRANCHES, BYTE, FALLS, LEAVES, NO_OPERAND, RELATIVE, WORD, Described
 from . import outside
 from .painting import paint
@@ -33,10 +49,29 @@ LD_A_AT_BC, LD_A_AT_DE, LDH_A_AT_N, LDH_A_AT_C, LD_A_AT_N = 0x0A, 0x1A, 0xF0, 0x
 """Of the instructions that read memory and change nothing in it, those that do not read at HL."""
 LDH_AT_N_A, LD_AT_N_A = 0xE0, 0xEA
 """Of those that write it, those at a fixed address."""
+LDH_AT_C_A = 0xE2
+HIGH = (LDH_A_AT_N, LDH_AT_N_A, LDH_A_AT_C, LDH_AT_C_A)
+"""Those of page FF, which is never mapped."""
 LINE = 16
 """Bytes that are watched together."""
 MOST_WATCHED = 64
 """Watched lines that are compared where a state is restored. With more, translating them anew is as quick."""
+
+
+def raw_of(index: int) -> tuple[int, ...]:
+    """The fields of an instruction as its opcode has them."""
+    form = FORMS[index] if index < 256 else FORMS_CB[index - 256]
+    return form.row.extract(index if index < 256 else PREFIX | (index - 256) << 8)
+
+
+@typed
+def meaning(context: Any, bus: Any, form: Any, operand: Any) -> None:
+    """What an instruction does whose operand is known."""
+    context.clock.left -= 4 * form.row.units
+    if form.tail == NOTHING:
+        form.meaning(context.cpu, bus, *form.known)
+    else:
+        form.meaning(context.cpu, bus, *form.known, operand)
 
 
 @typed
@@ -140,7 +175,7 @@ class Sm83Guest(Guest):
             return None
         form = FORMS[index] if index < 256 else FORMS_CB[index - 256]
         row = form.row
-        raw = row.extract(index if index < 256 else PREFIX | (index - 256) << 8)
+        raw = raw_of(index)
         tail = (NO_OPERAND, BYTE, ABSOLUTE if row.target is not None else WORD, RELATIVE)[form.tail]
         flow = LEAVES if row.jump == "always" or row.ends_block else BRANCHES if row.jump else FALLS
         target = form.known[row.target] if row.target is not None and form.tail == NOTHING else None
@@ -154,12 +189,7 @@ class Sm83Guest(Guest):
     @staticmethod
     @typed
     def translated(context: Any, index: Any, operand: Any) -> None:
-        form = FORMS[index] if index < 256 else FORMS_CB[index - 256]
-        context.clock.left -= 4 * form.row.units
-        if form.tail == NOTHING:
-            form.meaning(context.cpu, context, *form.known)
-        else:
-            form.meaning(context.cpu, context, *form.known, operand)
+        meaning(context, context, FORMS[index] if index < 256 else FORMS_CB[index - 256], operand)
 
     @staticmethod
     @typed
@@ -199,6 +229,11 @@ class GameBoyGuest(Sm83Guest):
         "copy": Call(outside.copy, 3, True),
     })  # fmt: skip
     page_maps = ("host.read_map", "host.write_map")
+    quick = MappingProxyType({
+        memory.read_slow: ways.quick_read,
+        memory.read_slow_step: ways.quick_read,
+        memory.write_slow: ways.quick_write,
+    })  # fmt: skip
 
     @staticmethod
     @typed
@@ -264,6 +299,36 @@ class GameBoyGuest(Sm83Guest):
         if HRAM <= address < 0xFFFF:
             memory = pointer_at(u64(address_of(pointer(context.hram)) - 0x80), u8)
         return memory
+
+    @staticmethod
+    @comptime
+    def has_full(index: int) -> bool:
+        """Whether it has one access to data: a restart after a quick one would do that again."""
+        if index >= 256 or index == PREFIX or FORMS[index].row.ends_block:
+            return False
+        return accesses(FORMS[index].row, raw_of(index)) == 1
+
+    @staticmethod
+    @typed
+    def plain(context: GB, index: Any, operand: Any) -> None:
+        if index in HIGH:
+            meaning(context, seen(context, ways.Unmapped), FORMS[index], operand)
+        else:
+            meaning(context, seen(context, ways.Mapped), FORMS[index], operand)
+
+    @staticmethod
+    @typed
+    def full(context: GB, index: Any, operand: Any) -> None:
+        meaning(context, seen(context, ways.Unmapped), FORMS[index], operand)
+
+    @staticmethod
+    @typed
+    def meets(code: Any) -> u1:
+        opcode = code[0]
+        if opcode == LDH_A_AT_N or opcode == LDH_AT_N_A:
+            return u1(code[1] < HRAM & 0xFF)
+        page = code[2]
+        return u1((opcode == LD_A_AT_N and page >= OAM) or (opcode == LD_AT_N_A and not VRAM <= page < OAM))
 
     @staticmethod
     @typed

@@ -61,7 +61,7 @@ class Program:
     convention: which fields of the context handlers hold in registers. intrinsics: further functions that the walker
                 calls while compiling.
     leaves:     called in place of every call of an outlined function in a handler: a translator leaves translated code
-                there.
+                there. instead: called before that; it may do the call in another way, and then says what paths follow.
     """
 
     def __init__(self, convention: Convention | None = None, intrinsics: dict[Any, Intrinsic] | None = None) -> None:
@@ -71,6 +71,7 @@ class Program:
         self.fallible: Fallible | None = None
         """This program, if its functions may raise exceptions."""
         self.leaves: Callable[[Walker, State], None] | None = None
+        self.instead: Callable[[Walker, FunctionInfo, dict[str, Value], State], list[Path] | None] | None = None
         self.entries: list[str] = []
         self.part = OWN
         self._outlined_size = dict.fromkeys(OUTLINED, 0)
@@ -82,11 +83,13 @@ class Program:
     # ------------------------------------------------------------------ entries
 
     def function(
-        self, name: str, function: Callable[..., Any], known: dict[str, Any] | None = None, context: bool = True
-    ) -> None:
+        self, name: str, function: Callable[..., Any], known: dict[str, Any] | None = None, context: bool = True,
+        calling: str = "",
+    ) -> None:  # fmt: skip
         """Compile `function` as the C function `name`. Integers are passed as i32 or i64, all else by address.
 
         context: the first struct parameter is the program's context, through which virtual fields are seen in memory.
+        calling: another calling convention than C's.
         """
         info = describe_function(function)
         walker = Walker(self, self.module, info, self.convention, holds=False)
@@ -104,7 +107,8 @@ class Program:
         if info.result is not None and not isinstance(info.result, IntType):
             raise CompileError(info.file, info.node, info.name, "a C function returns one integer, or None")
         width = 64 if info.result is not None else 0
-        self._finish(walker, f"{'i64' if width else 'void'} @{name}({', '.join(parameters)})", values, info, width)
+        head = f"{calling} {'i64' if width else 'void'} @{name}({', '.join(parameters)})"
+        self._finish(walker, head, values, info, width)
         self.entries.append(name)
 
     def handler(
@@ -225,6 +229,10 @@ class Program:
         if info.result is not None and not result_types(info):
             raise Refusal(f"the outlined function {info.name} can return integers, tuples of integers, or None only",
                           "let it be inlined, or let it store what it finds")  # fmt: skip
+        if walker.holds and self.instead is not None:
+            paths = self.instead(walker, info, values, state)
+            if paths is not None:
+                return paths
         if walker.holds and self.leaves is not None:
             self.leaves(walker, state)
             return []

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from ..lang import typed
+from ..lang import comptime, typed
 
 
 class Call(NamedTuple):
@@ -20,6 +20,11 @@ class Call(NamedTuple):
     function: Any
     arguments: int
     returns: bool = False
+
+
+def seen(context: Any, kind: Any) -> Any:
+    """While stencils are compiled: the context as another struct that begins with it, with methods of its own."""
+    raise TypeError("seen() exists only while stencils are compiled")
 
 
 class Guest:
@@ -38,6 +43,9 @@ class Guest:
     calls:    what Python may have done to a context from outside, by name.
     stop_for_room: what `clock.stop` is set to where a code cache is full.
     refused:  what a call for steps returns where it did nothing.
+    quick:    by outlined function of the context and integers: another, which full stencils call in its place. It does
+              the same and returns 0 or more (what the function returns, if anything), or does nothing and returns -1.
+              Of registers it may read and change `left` alone; whatever it does to the maps changes the generation.
     """
 
     name: str
@@ -53,6 +61,7 @@ class Guest:
     longest: int
     byte_cycles: int
     calls: Mapping[str, Call] = MappingProxyType({})
+    quick: Mapping[Any, Any] = MappingProxyType({})
     engine_path: str
     host_path: str
     stop_for_room: int = 63
@@ -146,6 +155,29 @@ class Guest:
         """Run the instruction of handler `index`, PC behind it, its operand decoded, and spend the time of fetching
         it."""
         raise NotImplementedError
+
+    @staticmethod
+    @comptime
+    def has_full(index: int) -> bool:
+        """Whether handler `index` has two stencils: a short one of `plain`, and a full one that also calls what is in
+        `quick`."""
+        return False
+
+    @staticmethod
+    def plain(context: Any, index: int, operand: Any) -> None:
+        """As `translated`, written for the commonest case: any other may be left to an outlined function."""
+        raise NotImplementedError
+
+    @staticmethod
+    def full(context: Any, index: int, operand: Any) -> None:
+        """As `translated`, written for the other cases."""
+        raise NotImplementedError
+
+    @staticmethod
+    @typed
+    def meets(code: Any) -> Any:
+        """Whether the instruction at a pointer, which has a full stencil, surely needs that one."""
+        return 0
 
     @staticmethod
     def decode(code: Any) -> Any:

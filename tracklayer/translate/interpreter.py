@@ -17,6 +17,8 @@ from ..lang import go, typed, unlikely
 from .guest import Guest
 from .shared import behind as behind_name
 
+QUICK_CALLING = "preserve_mostcc"
+"""How translated code calls the guest's quick functions: all registers but that of the result stay as they are."""
 PARTS = 2
 """Object files that the handlers are spread over, to be compiled side by side."""
 
@@ -107,6 +109,8 @@ def interpreter_program(guest: type[Guest], shared: Mapping[int, int]) -> Progra
         program.function("begin_steps", guest.begin_steps)
         program.function("end_steps", guest.end_steps)
         program.raw(step_glue(thread, host + host_offset("runner"), guest.refused), "step")
+    for number, function in enumerate(dict.fromkeys(guest.quick.values())):
+        program.function(f"quick.{number}", function, calling=QUICK_CALLING)
     for name, call in guest.calls.items():
         program.function(f"{name}.body", call.function)
         program.raw(builtin_glue(name, f"{name}.body", call.arguments, call.returns), name)

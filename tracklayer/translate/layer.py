@@ -53,6 +53,9 @@ from .structs import (
     HEAD,
     HERE,
     INTERPRET,
+    JUMP_BYTES,
+    LATE,
+    LATER,
     LEAVES,
     LINES,
     MOST,
@@ -61,6 +64,7 @@ from .structs import (
     ON,
     OPERAND,
     RELATIVE,
+    REST,
     ROOM,
     SAMPLES,
     SPENT,
@@ -341,6 +345,7 @@ def lay(context: Any, guest: Any, cache: Ptr[Cache], offset: u64, pc: u16, numbe
     budget: u32 = 0
     size: u32 = 0
     stub_size = stencils[guest.handlers + STUB].size
+    late_size = stencils[guest.handlers + LATER].size + JUMP_BYTES
     flow: u8 = FALLS
     while count < MOST:
         if guest.window(at) != window or untouchable(context, guest, cache[0].own, at):
@@ -358,10 +363,13 @@ def lay(context: Any, guest: Any, cache: Ptr[Cache], offset: u64, pc: u16, numbe
                 break
         index = guest.decode(code)
         needed = stencils[index].size + stencils[index].has_stub * stub_size
+        full = stencils[index].full
+        if full:
+            needed = needed + stencils[full].size + late_size
         if stencils[index].length == 0 or size + needed > ROOM - EDGES:
             break
         size = u32(size + needed)
-        it.opcodes[count] = index
+        it.opcodes[count] = chosen(guest, stencils[index], index, code)
         budget = cycles
         cycles = u32(cycles + stencils[index].cycles)
         flow = stencils[index].flow
@@ -397,6 +405,7 @@ def lay(context: Any, guest: Any, cache: Ptr[Cache], offset: u64, pc: u16, numbe
         it.fill[COUNT] = done + 1
         it.fill[SPENT] = cycles + stencils[index].cycles
         it.fill[INTERPRET] = stubs
+        it.fill[REST] = budget - min(budget, cycles + stencils[index].cycles)
         if stencils[index].has_target:
             target = u16(it.fill[TARGET])
             if waits(context, guest, cache[0].own, target, position):
@@ -405,12 +414,27 @@ def lay(context: Any, guest: Any, cache: Ptr[Cache], offset: u64, pc: u16, numbe
                 stubs = put(it, u16(guest.handlers + WAIT), cache, stubs)
             else:
                 it.fill[EXIT] = exit_of(context, guest, cache, offset, pc, start, target)
+        full = stencils[index].full
+        if stencils[index].is_full:
+            it.fill[LATE] = stubs
+            it.fill[INTERPRET] = stubs + stencils[guest.handlers + LATER].size
         here = put(it, index, cache, here)
+        if full:
+            # The full one comes behind the block; at its end it goes back to where the short one ends.
+            back = u64(stubs + stencils[full].size)
+            it.fill[LATE] = back + JUMP_BYTES
+            it.fill[INTERPRET] = back + late_size
+            put(it, full, cache, stubs)
+            pointer_at(u64(back + cache[0].delta), u64)[0] = structs.jump(back, here)
+            stubs = u64(back + JUMP_BYTES)
+        if full != 0 or stencils[index].is_full != 0:
+            it.fill[HERE] = behind
+            stubs = put(it, u16(guest.handlers + LATER), cache, stubs)
         if stencils[index].has_stub:
             it.fill[COUNT] = done
             it.fill[SPENT] = cycles + stencils[index].opcode_cycles
             it.fill[HERE] = u16(position + stencils[index].opcode_length)
-            it.fill[HANDLER] = address_of(guest.engine(context).interpret[index])
+            it.fill[HANDLER] = address_of(guest.engine(context).interpret[stencils[index].handler])
             stubs = put(it, u16(guest.handlers + STUB), cache, stubs)
         position = behind
         cycles = u32(cycles + stencils[index].cycles)
@@ -430,6 +454,14 @@ def lay(context: Any, guest: Any, cache: Ptr[Cache], offset: u64, pc: u16, numbe
         guest.watch(context, pc, u16(at - 1))
     lead(cache, number, start)
     return start
+
+
+@typed
+def chosen(guest: Any, stencil: Stencil, index: u16, code: Ptr[u8]) -> u16:
+    """The stencil for the instruction at `code`."""
+    if stencil.full != 0 and guest.meets(code):
+        return stencil.full
+    return index
 
 
 @typed

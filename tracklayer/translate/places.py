@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..lang import address_of
+from ..lang import address_of, pointer_at, u8
 from .engine import Interpreter
-from .layer import leave_out
+from .layer import chosen, leave_out
 from .structs import HEAD, MOST
 
 #   what lies at an address
@@ -147,7 +147,8 @@ class Places:
             at = block.origin.pc
             while at <= block.last and len(addresses) < MOST:
                 index = guest.decode((ctypes.c_uint8 * guest.longest).from_address(memory + at))
-                state.opcodes[len(addresses)] = index
+                code = pointer_at(memory + at, u8)
+                state.opcodes[len(addresses)] = chosen(guest, stencils[index], index, code)
                 addresses.append(at)
                 at += stencils[index].length
             leave_out(None, guest, state, len(addresses))

@@ -12,6 +12,10 @@ were when the instruction began, to a stub that has the interpreter run the inst
 memory until then
 is written again with the same values.
 
+Where the guest says so, an instruction has a second, full stencil. It goes on where the first one gives up, and calls
+what the guest has for that (`Guest.quick`): a device's register, mostly. Time is exact meanwhile. Something may be due
+sooner afterwards, or code stand elsewhere: then the block is left behind the instruction.
+
 Time is taken off where a block is left, not at each instruction: a stencil hands `left` on as it got it, and whoever
 leaves takes off what all instructions of the block took so far (`hole.spent`).
 """
@@ -24,13 +28,15 @@ from typing import Any
 from ..compiler.convention import find
 from ..compiler.intrinsics import CONTROL, transfer
 from ..compiler.program import Program
+from ..compiler.sources import FunctionInfo, describe_function
 from ..compiler.state import State
 from ..compiler.statements import Walker
-from ..compiler.values import Int, Known, Value, known_int, same
+from ..compiler.text import RARELY
+from ..compiler.values import Int, Known, Ref, Value, known_int, same
 from ..isa.engine import place_of
-from ..lang import go, typed, u64
-from .guest import Guest
-from .interpreter import convention_of
+from ..lang import IntType, go, typed, u64
+from .guest import Guest, seen
+from .interpreter import QUICK_CALLING, convention_of
 from .structs import ABSOLUTE, BYTE, FALLS, NO_OPERAND, RELATIVE, WORD
 from .tables import HOLES
 
@@ -62,7 +68,30 @@ def exit_to_block(context: Any, guest: Any) -> None:
 @typed
 def stencil(context: Any, guest: Any, index: Any, ends: Any) -> None:
     """One instruction in translated code."""
-    guest.translated(context, index, operand_hole(guest, index))
+    if guest.has_full(index):
+        guest.plain(context, index, operand_hole(guest, index))
+    else:
+        guest.translated(context, index, operand_hole(guest, index))
+    go_on(context, guest, ends)
+
+
+@typed
+def full_stencil(context: Any, guest: Any, index: Any) -> None:
+    """One instruction that meets more than plain memory."""
+    generation = guest.engine(context).generation
+    guest.full(context, index, operand_hole(guest, index))
+    if went(context, guest) != "next":
+        go_on(context, guest, False)
+    elif guest.clock(context).left <= hole("hole.rest") or guest.engine(context).generation != generation:
+        leave(context, "hole.late")
+    else:
+        guest.clock(context).left += hole("hole.spent")
+        leave(context, "hole.continue")
+
+
+@typed
+def go_on(context: Any, guest: Any, ends: Any) -> None:
+    """Behind an instruction."""
     where = went(context, guest)
     if where == "next":
         if ends:
@@ -114,6 +143,14 @@ def on(context: Any, guest: Any) -> None:
     guest.clock(context).left -= hole("hole.spent")
     set_pc(context, guest)
     exit_to_block(context, guest)
+
+
+@typed
+def late(context: Any, guest: Any) -> None:
+    """Out of a block behind an instruction, with `left` exact."""
+    guest.clock(context).instructions += hole("hole.count")
+    set_pc(context, guest)
+    jump(context, guest)
 
 
 @typed
@@ -181,6 +218,7 @@ class StencilCompiler:
         self.uses: dict[int, Use] = {}
         self.use = Use()
         self.bare = False
+        self.full = False
         self.cycles = 0
         self.entry: dict[int, Value] = {}
         self.entry_pc: Value = Known(None)
@@ -189,16 +227,21 @@ class StencilCompiler:
         self.program = Program(
             convention,
             {**CONTROL, went: self._went, hole: self._hole, leave: self._leave, set_pc: self._set_pc,
-             operand_hole: self._operand_hole},
+             operand_hole: self._operand_hole, seen: _seen},
         )  # fmt: skip
         self.program.leaves = self._cold
+        self.program.instead = self._quick
+        self.quick = list(dict.fromkeys(guest.quick.values()))
         for name, (_, below) in HOLES.items():
             if below:
                 reference = self.program.module.metadata_node(f"!{{i64 0, i64 {below}}}")
                 self.program.declare(f"@{name} = external hidden global i8, !absolute_symbol {reference}")
         parameters = convention.signature
-        for name in ("hole.continue", "hole.exit", "hole.interpret", "hole.handler"):
+        for name in ("hole.continue", "hole.exit", "hole.interpret", "hole.handler", "hole.late"):
             self.program.declare(f"declare hidden preserve_nonecc void @{name}({parameters})")
+        for number, function in enumerate(self.quick):
+            kinds = ", ".join(["ptr"] + ["i32"] * (len(describe_function(function).parameters) - 1))
+            self.program.declare(f"declare hidden {QUICK_CALLING} i64 @hole.quick.{number}({kinds})")
 
     def build(self) -> Program:
         """The program: `op.N` for each handler that can be translated, `bare.N` for some, `head`, `stub`, `on`."""
@@ -222,8 +265,14 @@ class StencilCompiler:
                     self.bare = True
                     self._compile(f"bare.{index}", index, False)
                     self.bare = False
+            if self.guest.has_full(index):
+                self.full = True
+                self.program.handler(
+                    f"full.{index}", full_stencil, {"guest": self.guest, "index": index}, self.guest.pc, self._begin
+                )
+                self.full = False
         self.cycles = 0
-        for function in (head, stub, on, wait):
+        for function in (head, stub, on, wait, late):
             self.program.handler(function.__name__, function, {"guest": self.guest})
         return self.program
 
@@ -287,7 +336,7 @@ class StencilCompiler:
         assert isinstance(name, Known)
         if name.value == "hole.continue":
             state.fields[self.pc.offset] = Int("poison", self.pc.width, 0, self.pc.kind.hi)
-            if walker.entry_fields:
+            if walker.entry_fields and not self.full:
                 state.fields[self.pc.offset] = self.entry_pc  # there a handler that is made of this (shared.py) has it
                 self._note_writes(state)
                 state.fields[self.left.offset] = self.entry[self.left.offset]
@@ -346,12 +395,43 @@ class StencilCompiler:
         state.dirty.clear()
         transfer(walker, state, "@hole.interpret")
 
+    def _quick(
+        self, walker: Walker, info: FunctionInfo, values: dict[str, Value], state: State
+    ) -> list[tuple[State, Value]] | None:
+        """In a full stencil, in place of an outlined function: a quick one; if it does nothing, the slow side."""
+        function = self.guest.quick.get(info.function)
+        if not self.full or function is None:
+            return None
+        left = {self.left.offset}
+        walker.flush(state, "%context", left)
+        arguments = ["ptr %context"]
+        arguments += [
+            f"i32 {walker.arith.operand(state.block, values[name], 32)}" for name, _ in info.parameters[1:]
+        ]
+        call = f"call {QUICK_CALLING} i64 @hole.quick.{self.quick.index(function)}({', '.join(arguments)})"
+        result = walker.arith.op(state.block, call)
+        refused = walker.arith.op(state.block, f"icmp slt i64 {result}, 0")
+        on, out = walker.text.block(), walker.text.block()
+        state.block.lines.append(f"  br i1 {refused}, label %{out.label}, label %{on.label}, {RARELY}")
+        self._cold(walker, state.fork(out))
+        state.block = on
+        walker.forget(state, "%context", left)
+        if not isinstance(info.result, IntType):
+            return [(state, Known(None))]
+        name = walker.arith.op(state.block, f"trunc i64 {result} to i32")
+        return [(state, Int(name, 32, info.result.lo, info.result.hi))]
+
     def _operand_hole(self, walker: Walker, state: State, guest: Value, index: Value) -> Value:
         assert isinstance(index, Known)
         tail = self.guest.describe(index.value).tail
         if tail == NO_OPERAND:
             return Known(None)
         return self._value(OPERAND_HOLES[tail])
+
+
+def _seen(walker: Walker, state: State, context: Value, kind: Value) -> Value:
+    assert isinstance(context, Ref) and isinstance(kind, Known)
+    return Ref(context.base, context.offset, kind.value, context.root)
 
 
 OPERAND_HOLES = {BYTE: "hole.operand8", WORD: "hole.operand16", RELATIVE: "hole.target", ABSOLUTE: "hole.target"}

@@ -11,11 +11,13 @@ from typing import NamedTuple
 from ..lang import Array, Ptr, array, i32, struct, typed, u8, u16, u32, u64
 
 # What a hole is filled with.
-OPERAND, TARGET, NEXT, EXIT, COUNT, SPENT, BUDGET, HERE, CONTINUE, INTERPRET, HANDLER = range(11)
+OPERAND, TARGET, NEXT, EXIT, COUNT, SPENT, BUDGET, HERE, CONTINUE, INTERPRET, HANDLER, REST, LATE, QUICK = range(14)
+MOST_QUICK = 2
+"""Kinds from QUICK on: the functions that full stencils call."""
 
-EXTRA = ("head", "stub", "on", "wait")
+EXTRA = ("head", "stub", "on", "wait", "late")
 """Stencils that belong to no opcode; they come after the opcodes' in this order."""
-HEAD, STUB, ON, WAIT = range(len(EXTRA))
+HEAD, STUB, ON, WAIT, LATER = range(len(EXTRA))
 
 # How an instruction ends.
 FALLS, BRANCHES, LEAVES = range(3)
@@ -67,11 +69,16 @@ class Stencil:
     """It may change memory."""
     bare: u16
     """The stencil of the same instruction that leaves out the volatile fields it writes; 0 where there is none."""
+    full: u16
+    """The full stencil of the same instruction; 0 where there is none."""
+    handler: u16
+    """The instruction's handler."""
+    is_full: u8
 
 
 @struct
 class StencilTable:
-    """All stencils of a guest. After the opcodes' come those of EXTRA, then the bare ones."""
+    """All stencils of a guest. After the opcodes' come those of EXTRA, then the bare and the full ones."""
 
     stencils: Ptr[Stencil]
     holes: Ptr[Hole]
@@ -111,6 +118,7 @@ its exits may need."""
 CELL = 8
 """Bytes of a cell: one aligned store changes where it leads."""
 JUMP_BITS = 40
+JUMP_BYTES = JUMP_BITS // 8
 
 
 @typed

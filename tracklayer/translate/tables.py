@@ -23,16 +23,26 @@ from .structs import (
     EXIT,
     EXTRA,
     HANDLER,
+    HEAD,
     HERE,
     INTERPRET,
+    JUMP_BYTES,
+    LATE,
+    LATER,
     LEAVES,
     MOST,
+    MOST_QUICK,
     NEXT,
+    ON,
     OPERAND,
+    QUICK,
     RELATIVE,
+    REST,
     ROOM,
     SPENT,
+    STUB,
     TARGET,
+    WAIT,
     Hole,
     Stencil,
     StencilTable,
@@ -56,6 +66,9 @@ HOLES = {
     "hole.exit":      (EXIT, 0),
     "hole.interpret": (INTERPRET, 0),
     "hole.handler":   (HANDLER, 0),
+    "hole.rest":      (REST, 1 << 16),
+    "hole.late":      (LATE, 0),
+    **{f"hole.quick.{number}": (QUICK + number, 0) for number in range(MOST_QUICK)},
 }  # fmt: skip
 """Holes by symbol. Below 0: a place in code."""
 
@@ -84,6 +97,8 @@ def pack_tables(guest: type[Guest], file: ObjectFile, uses: Mapping[int, Use]) -
     names = [f"op.{index}" for index in range(guest.handlers)] + list(EXTRA)
     bare = [index for index in range(guest.handlers) if f"bare.{index}" in functions]
     names += [f"bare.{index}" for index in bare]
+    full = [index for index in range(guest.handlers) if f"full.{index}" in functions]
+    names += [f"full.{index}" for index in full]
     pool = bytearray()
     holes: list[tuple[int, int, int, int, int]] = []
     stencils: Any = (storage(Stencil) * len(names))()
@@ -98,7 +113,7 @@ def pack_tables(guest: type[Guest], file: ObjectFile, uses: Mapping[int, Use]) -
         entry.first_hole, entry.holes = len(holes), len(relocations)
         holes += [_hole_of(relocation, name) for relocation in relocations]
         pool += code + bytes(-len(code) % 8 + 8)
-        opcode = number if number < guest.handlers else int(name[5:]) if name.startswith("bare.") else -1
+        opcode = number if number < guest.handlers else -1 if name in EXTRA else int(name[5:])
         described = guest.describe(opcode) if opcode >= 0 else None
         if described is not None:
             if not 0 < described.length <= guest.longest or not 0 <= described.cycles < 256:
@@ -115,7 +130,10 @@ def pack_tables(guest: type[Guest], file: ObjectFile, uses: Mapping[int, Use]) -
             entry.pure, entry.reads, entry.writes = use.pure, use.reads, use.always or 0
             entry.uses, entry.settles, entry.changes = use.uses, use.settles or 0, use.changes
             entry.leads, entry.mutes = use.uses & use.wide if entry.has_stub else 0, use.mutes
-            entry.bare = guest.handlers + len(EXTRA) + bare.index(opcode) if opcode in bare and number == opcode else 0
+            entry.handler, entry.is_full = opcode, name.startswith("full.")
+            if number == opcode:
+                entry.bare = names.index(f"bare.{opcode}") if opcode in bare else 0
+                entry.full = names.index(f"full.{opcode}") if opcode in full else 0
     table: Any = (storage(Hole) * max(1, len(holes)))()
     for one, (at, kind, size, relative, addend) in zip(table, holes, strict=False):
         one.at, one.kind, one.size, one.relative, one.addend = at, kind, size, relative, addend
@@ -126,9 +144,10 @@ def pack_tables(guest: type[Guest], file: ObjectFile, uses: Mapping[int, Use]) -
 
 def _check_room(guest: type[Guest], stencils: Any) -> None:
     """The layer relies on any block of one instruction fitting in ROOM bytes."""
-    _, stub, *_ = sizes = [stencils[guest.handlers + index].size for index in range(len(EXTRA))]
-    largest = max(one.size for one in stencils) + stub
-    edges = sum(sizes) - stub
+    sizes = [stencils[guest.handlers + index].size for index in range(len(EXTRA))]
+    beside = sizes[STUB] + sizes[LATER] + JUMP_BYTES
+    largest = max(one.size + (stencils[one.full].size if one.full else 0) for one in stencils) + beside
+    edges = sizes[HEAD] + sizes[ON] + sizes[WAIT]
     if edges + 64 + CELL * (MOST + 2) > EDGES or largest > ROOM - EDGES:
         raise RuntimeError(f"{guest.name}: a stencil of {largest} bytes, head and end of {edges} are too large")
 

@@ -20,7 +20,7 @@ from ..native.memory import CodeMemoryFull, code_memory
 from .engine import Interpreter, Progress, address, code_pointer
 from .guest import Guest
 from .hot import NAMES, OFF, Hot, Settings
-from .structs import LEAVES, Cache, StencilTable, Translator
+from .structs import LEAVES, QUICK, Cache, StencilTable, Translator
 from .tables import Tables
 
 CHUNK = 1 << 18
@@ -163,6 +163,8 @@ class TranslatedEngine(Interpreter):
         engine.dispatch = pointer_at(state.redirects, Ptr[u8])
         state.straight = ctypes.addressof(self.straight)
         state.make, state.short, state.rough, state.hop = (self.code[name] for name in WAYS)
+        for number in range(len(set(self.guest.quick.values()))):
+            state.fill[QUICK + number] = self.code[f"quick.{number}"]
         state.step = self.regions.step
         state.sampled_at = self.guest.clock(console).instructions
         engine.translator = pointer_at(address(state), u8)

@@ -135,7 +135,7 @@ wait:
 STORING = """
  org $150
 main:
- ldh [$ff47],a
+ ld [$fe00],a
  inc b
  jr main
 """

@@ -22,7 +22,7 @@ TOP = 5
 """Places that are told of for each reason."""
 
 WORDS = {
-    SLOW: "an access to more than plain memory: registers, mapper, closed memory, watched code",
+    SLOW: "an access to more than plain memory: OAM, memory closed by OAM DMA, watched code, some registers",
     BARRED: "code that stays with the interpreter: closed, hooked, or written over again and again",
     NEAR: "an event may be due within the block",
     LOOKUP: "a computed jump, or one to another bank, not found among the last ones",

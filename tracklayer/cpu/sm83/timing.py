@@ -15,24 +15,29 @@ from .state import Bus, Cpu
 
 
 class CountingBus:
-    """A bus with nothing on it, which counts M-cycles."""
+    """A bus with nothing on it, which counts M-cycles, and accesses to data, a pair as one."""
 
     def __init__(self) -> None:
         self.cycles = 0
+        self.accesses = 0
 
     def read(self, address: int) -> int:
         self.cycles += 1
+        self.accesses += 1
         return 0
 
     def write(self, address: int, value: int) -> None:
         self.cycles += 1
+        self.accesses += 1
 
     def read_pair(self, address: int) -> int:
         self.cycles += 2
+        self.accesses += 1
         return 0
 
     def write_pair(self, address: int, value: int) -> None:
         self.cycles += 2
+        self.accesses += 1
 
     def fetch(self, address: int) -> int:
         self.cycles += 1
@@ -46,6 +51,7 @@ class CountingBus:
 
     def read_step(self, address: int) -> int:
         self.cycles += 1
+        self.accesses += 1
         return 0
 
     def pending(self) -> int:
@@ -65,8 +71,9 @@ class CountingBus:
 
 
 @cache
-def _cycles(row: Row, fields: tuple[int, ...]) -> tuple[int, int]:
+def _cycles(row: Row, fields: tuple[int, ...]) -> tuple[int, int, int]:
     counts = []
+    data = []
     for flags in range(4):  # every condition looks at Z or C
         cpu = Cpu()
         cpu.fz = flags & 1
@@ -75,7 +82,8 @@ def _cycles(row: Row, fields: tuple[int, ...]) -> tuple[int, int]:
         wired: Bus = bus
         row.meaning(cpu, wired, *row.operands(fields, 0))
         counts.append(row.units + bus.cycles)
-    return min(counts), max(counts)
+        data.append(bus.accesses)
+    return min(counts), max(counts), max(data)
 
 
 def worst_cycles(row: Row, fields: Sequence[int]) -> int:
@@ -89,3 +97,8 @@ def worst_cycles(row: Row, fields: Sequence[int]) -> int:
 def best_cycles(row: Row, fields: Sequence[int]) -> int:
     """M-cycles that the instruction takes at least: where its condition does not hold."""
     return _cycles(row, tuple(fields))[0]
+
+
+def accesses(row: Row, fields: Sequence[int]) -> int:
+    """How often the instruction reads or writes data at most, a pair counted as one. `fields` are raw, as decoded."""
+    return _cycles(row, tuple(fields))[2]
