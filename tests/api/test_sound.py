@@ -107,6 +107,28 @@ def test_a_state_loaded_while_listening_is_heard(engine: str) -> None:
     assert gb.sound.any()
 
 
+def test_what_was_heard_stays_until_there_is_more(engine: str) -> None:
+    """Nobody need ask before something else happens: silent frames, another state, another rate."""
+    gb = tone(engine)
+    gb.tick(3, render=False)
+    start = gb.snapshot()
+    gb.tick(1, render=False, sound=True)
+    heard = gb.sound
+    for act in (lambda: gb.tick(), lambda: gb.restore(start), lambda: gb.run(cycles=500)):
+        gb.restore(start)
+        gb.tick(1, render=False, sound=True)
+        act()
+        assert (gb.sound == heard).all()
+    gb.restore(start)
+    gb.tick(1, render=False, sound=True)
+    gb.sound_rate = 24_000
+    assert (gb.sound == heard).all()
+    gb.tick(1, sound=True)
+    assert abs(len(gb.sound) - len(heard) // 2) <= 1
+    gb.tick(1, sound=True)
+    assert abs(len(gb.sound) - len(heard) // 2) <= 1
+
+
 def test_channels_apart(engine: str) -> None:
     gb = tone(engine)
     gb.tick(2, sound=True)

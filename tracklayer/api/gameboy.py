@@ -229,7 +229,7 @@ class GameBoy(_Ticked, Views, Kept, Hooked, Plugs):
         if outcome:
             self._tick_on(outcome, frames, render, sound)
         elif sound:
-            self._sound.renew()
+            self._sound.drop()
         return True
 
     def _tick_on(self, outcome: int, frames: int, render: bool, sound: bool) -> None:
@@ -238,7 +238,7 @@ class GameBoy(_Ticked, Views, Kept, Hooked, Plugs):
             self._enter()
             try:
                 if sound:
-                    self._sound.forget()
+                    self._sound.drop()
                 self._go_on(outcome, self._gb.host.until, sound)
             finally:
                 self._leave()

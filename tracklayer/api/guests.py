@@ -250,6 +250,8 @@ class GameBoyGuest(Sm83Guest):
             return 0
         context.host.render = way & 1
         context.host.watch_breakpoint = 0
+        if way >> 1:
+            context.host.listener.count = 0
         done = u64(dots(context) - START) // DOTS_PER_FRAME
         context.host.until = u64((done + (frames & 0xFF)) * DOTS_PER_FRAME + START)
         GameBoyGuest.begin(context, context.host.until)

@@ -27,7 +27,10 @@ OTHER_CHARGE_FACTOR = 0.998943
 
 
 class Sound:
-    """One console's listener. `slice_cycles` is the longest time between two calls of `collect`."""
+    """One console's listener. `slice_cycles` is the longest time between two calls of `collect` or `forget`.
+
+    Samples stay where the listener put them until somebody asks for them, or there will be more.
+    """
 
     def __init__(self, gb: Any, model: str, slice_cycles: int) -> None:
         self._gb = gb
@@ -63,11 +66,21 @@ class Sound:
     def separate(self, separate: bool) -> None:
         self.listen(False)
         self._separate = separate
-        self.forget()
+        self._listener.count = 0
+        self._chunks = self._none()
 
     def forget(self) -> None:
         """What was heard so far is not wanted any more."""
-        self._chunks = [[], [], [], []] if self._separate else [[]]
+        self._listener.count = 0
+        self.drop()
+
+    def drop(self) -> None:
+        """What was collected so far is not wanted any more; what is ready is."""
+        if self._chunks[0]:
+            self._chunks = self._none()
+
+    def _none(self) -> list[list[bytes]]:
+        return [[] for _ in range(apu.CHANNELS if self._separate else 1)]
 
     def listen(self, on: bool) -> None:
         """Listen from now on, or no more. What was heard stays."""
@@ -76,6 +89,7 @@ class Sound:
         listener.on = 0
         if not on:
             return
+        self.collect()
         lanes = apu.CHANNELS if self._separate else 1
         capacity = self._slice_cycles * self._rate // CYCLES_PER_SECOND + SPARE
         ctypes.memset(ctypes.addressof(listener), 0, ctypes.sizeof(listener))
@@ -111,11 +125,6 @@ class Sound:
             for chunks, lane in zip(self._chunks, self._lanes, strict=True):
                 chunks.append(bytes(lane[:size]))
         return 2 * int(listener.base)
-
-    def renew(self) -> None:
-        """Only what is ready now is wanted: `forget`, and `collect`."""
-        self.forget()
-        self.collect()
 
     def channels(self) -> NDArray[numpy.int16]:
         """int16, shape (4, n, 2): what each channel contributed since `forget`."""

@@ -197,12 +197,17 @@ class Views:
     @property
     def sound(self) -> NDArray[numpy.int16]:
         """What the last `tick` or `run` with `sound=True` sounds like: int16, shape (n, 2), left and right."""
-        return self._sound.mixed()
+        return self._heard().mixed()
 
     @property
     def sound_channels(self) -> NDArray[numpy.int16]:
         """The same by channel: int16, shape (4, n, 2); with `separate_channels` off, shape (1, n, 2), all of it."""
-        return self._sound.channels()
+        return self._heard().channels()
+
+    def _heard(self) -> Sound:
+        if not self._who[0]:
+            self._sound.collect()
+        return self._sound
 
     @property
     def sound_rate(self) -> int:

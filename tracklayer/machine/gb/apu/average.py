@@ -14,14 +14,13 @@ from typing import Protocol
 
 from tracklayer.lang import Ptr, i64, typed, u1, u8, u16, u32, u64
 
+from . import noise
 from .kernel import TAPS, UNIT_BITS
 from .pairs import left, right
 from .state import NOISE, RATE_BITS, Apu
 
 AT_LEAST = 4
 """Clocks in a sample from which on noise is averaged."""
-MOST = 14
-"""Clocks at once: the bits that clock the register next are in it already, all but one of its 15."""
 DELAY = TAPS // 2 - 1
 """Samples by which a step's kernel comes late."""
 
@@ -71,7 +70,7 @@ def play(listener: Listener, height: u64, at: u64, period: u64, to: u64) -> u16:
     end = u64(listener.lead + u64(u64(to - listener.base) * listener.rate))
     stride = u64(period * listener.rate)
     most: u8 = 1
-    while most < MOST and u64(most * stride) < 1 << RATE_BITS:
+    while most < noise.FORESEEN and u64(most * stride) < 1 << RATE_BITS:
         most = u8(most + 1)
     while position <= end:
         index = u32(position >> RATE_BITS)
@@ -81,8 +80,7 @@ def play(listener: Listener, height: u64, at: u64, period: u64, to: u64) -> u16:
         while last > limit and clocks > 1:
             clocks = u8(clocks - 1)
             last = u64(last - stride)
-        # Bits 1 to 14 of this are the register's lowest bit after so many clocks.
-        bits = lfsr | ((lfsr ^ lfsr >> 1 ^ 0x7FFF) & 0x3FFF) << 15
+        bits = noise.foreseen(lfsr)
         first = lfsr & 1
         final = bits >> (clocks & 15) & 1
         between = ones(u16(bits >> 1 & (1 << (clocks & 15) >> 1) - 1))

@@ -12,7 +12,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from tracklayer.lang import Array, Ptr, array, i16, i32, i64, struct, typed, u1, u2, u8, u16, u32, u64
+from tracklayer.lang import (
+    Array,
+    Ptr,
+    address_of,
+    array,
+    i16,
+    i32,
+    i64,
+    pointer_at,
+    struct,
+    typed,
+    u1,
+    u2,
+    u8,
+    u16,
+    u32,
+    u64,
+)  # fmt: skip
 
 from . import average, channels, noise, pulse, registers, sequencer, wave
 from .kernel import PHASES, PHASES_BITS, TAPS, TAPS_BITS, UNIT_BITS, kernel
@@ -185,7 +202,7 @@ def play_wave(listener: Listener, to: u64) -> None:
 
 @typed(shared=True)
 def play_noise(listener: Listener, to: u64) -> None:
-    """The shift register's bit, clock by clock; the counts that clock nothing are taken together."""
+    """The shift register's bit; the counts that clock nothing are taken together."""
     apu = listener.apu
     own = apu.noise
     nr43 = apu.registers[NR43]
@@ -201,18 +218,49 @@ def play_noise(listener: Listener, to: u64) -> None:
     at: u64 = u64(own.count_at + u64(counts) * length)
     if at <= to:
         lfsr: u16 = own.lfsr
-        if nr43 & 8 == 0 and average.worthwhile(listener, round_trip):
-            lfsr = average.play(listener, u64(high - low), at, round_trip, to)
+        if nr43 & 8 == 0:
+            if average.worthwhile(listener, round_trip):
+                lfsr = average.play(listener, u64(high - low), at, round_trip, to)
+            else:
+                lfsr = play_white(listener, u64(high - low), at, round_trip, to)
         else:
             while at <= to:
                 was = lfsr & 1
-                lfsr = noise.shifted(lfsr, nr43 & 8)
+                lfsr = noise.shifted(lfsr, 8)
                 if lfsr & 1 != was:
                     step(listener, NOISE, u64(low - high) if was else u64(high - low), at)
                 at = u64(at + round_trip)
         listener.levels[NOISE] = high if lfsr & 1 else low
         noise.count(apu, to)
         own.lfsr = lfsr
+
+
+@typed(shared=True)
+def play_white(listener: Listener, height: u64, at: u64, period: u64, to: u64) -> u16:
+    """White noise's edges: the register's clocks from `at` to `to`, `period` ticks apart. 1 is `height` above 0.
+
+    As many clocks at once as the register knows beforehand: whether there is an edge or not cannot be foreseen by the
+    host, so it looks for the next one instead of asking at each clock.
+    Returns: the register after that.
+    """
+    lfsr: u16 = listener.apu.noise.lfsr & 0x7FFF
+    first: u64 = at
+    while first <= to:
+        clocks: u8 = 1
+        next_at: u64 = u64(first + period)
+        while next_at <= to and clocks < noise.FORESEEN:
+            next_at = u64(next_at + period)
+            clocks = u8(clocks + 1)
+        bits = noise.foreseen(lfsr)
+        edges: u16 = (bits ^ bits >> 1) & (1 << (clocks & 15)) - 1
+        change: u64 = u64(0 - height) if lfsr & 1 else height
+        while edges:
+            step(listener, NOISE, change, u64(first + noise.lowest(edges) * period))
+            change = u64(0 - change)
+            edges = edges & u16(edges - 1)
+        lfsr = bits >> (clocks & 15) & 0x7FFF
+        first = next_at
+    return lfsr
 
 
 @typed
@@ -319,34 +367,44 @@ def hush(listener: Listener, lane: u2, made: u32) -> None:
 def mix(listener: Listener, lane: u2, made: u32) -> u64:
     """So many samples of a lane: the sum of all differences, less what the high-pass filter takes off.
 
+    First one after the other, in place of the differences, then several at once to 16 bits.
     Returns: 0 if no steps are left for later samples.
     """
-    at: u32 = u32(lane * (listener.capacity + TAPS))
-    to: u32 = u32(2 * (lane * listener.capacity + listener.count))
+    row: Ptr[u64] = pointer_at(u64(address_of(listener.steps) + lane * (listener.capacity + TAPS) * 8), u64)
     total: u64 = listener.sums[lane]
     charge_left: i64 = listener.charges[2 * lane]
     charge_right: i64 = listener.charges[2 * lane + 1]
-    left_over: u32 = made
-    while left_over > 0:
-        total = u64(total + listener.steps[at])
-        listener.steps[at] = 0
-        out_left = i32(left(total) - (charge_left >> CHARGE_BITS))
-        out_right = i32(right(total) - (charge_right >> CHARGE_BITS))
-        charge_left = i64(charge_left + out_left * listener.leak)
-        charge_right = i64(charge_right + out_right * listener.leak)
-        listener.samples[to] = max(-32768, min(32767, out_left >> VOLUME_BITS))
-        listener.samples[to + 1] = max(-32768, min(32767, out_right >> VOLUME_BITS))
-        at = u32(at + 1)
-        to = u32(to + 2)
-        left_over = u32(left_over - 1)
+    leak = listener.leak
+    index: u32 = 0
+    while index < made:
+        total = u64(total + row[index])
+        out_left = left(total) - (charge_left >> CHARGE_BITS)
+        out_right = right(total) - (charge_right >> CHARGE_BITS)
+        charge_left = i64(charge_left + i64(out_left * leak))
+        charge_right = i64(charge_right + i64(out_right * leak))
+        row[index] = u64(u64(out_left) << 32) | u32(out_right)
+        index = u32(index + 1)
     listener.sums[lane] = total
     listener.charges[2 * lane] = charge_left
     listener.charges[2 * lane + 1] = charge_right
-    first = u32(lane * (listener.capacity + TAPS))
+    place = u64(lane * listener.capacity + listener.count)
+    samples: Ptr[u32] = pointer_at(u64(address_of(listener.samples) + place * 4), u32)
+    index = 0
+    while index < made:
+        pair = row[index]
+        row[index] = 0
+        samples[index] = sample(i32(pair >> 32)) | sample(i32(pair)) << 16
+        index = u32(index + 1)
     later: u64 = 0
     for tap in range(TAPS):
-        kept = listener.steps[at + tap]
-        listener.steps[at + tap] = 0
-        listener.steps[first + tap] = kept
+        kept = row[made + tap]
+        row[made + tap] = 0
+        row[tap] = kept
         later = later | kept
     return later
+
+
+@typed
+def sample(level: i32) -> u16:
+    """A level as 16 bits, as they stand in memory."""
+    return max(-32768, min(32767, level >> VOLUME_BITS)) & 0xFFFF

@@ -18,6 +18,11 @@ SHORTEST = 7
 """No first count comes sooner where the divider is not 0. Proof: SameSuite channel_4_frequency_alignment."""
 SINGLE = 16
 """Up to so many shifts are done one by one."""
+FORESEEN = 14
+"""Clocks that the register knows beforehand in white noise: all but one of its 15 bits are compared as they are."""
+DE_BRUIJN = 0x09AF
+"""Each four bits of it in a row are others, so its product with a power of two tells which that was."""
+PLACES = tuple(next(n for n in range(16) if (DE_BRUIJN << n >> 12) & 15 == top) for top in range(16))
 LONG_CYCLE, SHORT_CYCLE = 32767, 127
 """After so many shifts the register repeats itself; in short mode from the eighth on, when all of it was shifted in."""
 
@@ -30,6 +35,19 @@ def shifted(lfsr: u16, short: u8) -> u16:
     if short:
         lfsr = lfsr & 0x7FBF | new << 6
     return u16(lfsr)
+
+
+@typed
+def foreseen(lfsr: u16) -> u32:
+    """The register in white noise with what comes in on top in the next clocks: bit n is its lowest bit after n of
+    them, up to FORESEEN. Those are clocked by bits that are in it already."""
+    return (lfsr & 0x7FFF) | ((lfsr ^ lfsr >> 1 ^ 0x7FFF) & 0x3FFF) << 15
+
+
+@typed
+def lowest(bits: u16) -> u8:
+    """Which is the lowest 1 of some bits, at least one of which is 1."""
+    return PLACES[((bits & 0 - bits) * DE_BRUIJN >> 12) & 15]
 
 
 @comptime
