@@ -60,7 +60,8 @@ def crossing(convention: Convention) -> str:
 
 SLOT_API = (
     "PyLong_AsLongLong", "PyLong_FromLongLong", "PyEval_SaveThread", "PyEval_RestoreThread", "PyErr_Occurred",
-    "PyBytes_AsString", "PyObject_IsTrue", "PyThread_get_thread_ident",
+    "PyBytes_AsString", "PyObject_IsTrue", "PyThread_get_thread_ident", "PyThreadState_Get",
+    "PyThreadState_GetInterpreter", "PyInterpreterState_ThreadHead", "PyThreadState_Next",
 )  # fmt: skip
 """What the builtins call, in the order of the image's slots: they have no context yet from which to reach a table."""
 
@@ -93,8 +94,24 @@ _BOUND = """
 
 
 def _inside(thread: int) -> str:
-    """Enter generated code, without the GIL."""
+    """Enter generated code, without the GIL where there is another thread that might want it; goes on at `back`.
+
+    To give the GIL up and take it again costs more than a short run. A thread that is made meanwhile, by a hook or by
+    C code, waits until a hook lets it in, or until the run, which is a slice, ends.
+    """
     return f"""
+  %own.state = call ptr %PyThreadState_Get()
+  %interpreter = call ptr %PyThreadState_GetInterpreter(ptr %own.state)
+  %head.state = call ptr %PyInterpreterState_ThreadHead(ptr %interpreter)
+  %next.state = call ptr %PyThreadState_Next(ptr %own.state)
+  %newest = icmp eq ptr %head.state, %own.state
+  %oldest = icmp eq ptr %next.state, null
+  %alone = and i1 %newest, %oldest
+  br i1 %alone, label %keep, label %share
+keep:
+  call void @enter(ptr %context, ptr %handler)
+  br label %back
+share:
   %thread.at = getelementptr inbounds i8, ptr %context, i64 {thread}
   %state = call ptr %PyEval_SaveThread()
   store ptr %state, ptr %thread.at
@@ -102,6 +119,8 @@ def _inside(thread: int) -> str:
   %again = load ptr, ptr %thread.at
   store ptr null, ptr %thread.at
   call void %PyEval_RestoreThread(ptr %again)
+  br label %back
+back:
 """
 
 
@@ -174,7 +193,7 @@ run:
 refuse:
   br label %answer
 answer:
-  %outcome = phi i64 [ %value, %run ], [ {refused}, %refuse ]
+  %outcome = phi i64 [ %value, %back ], [ {refused}, %refuse ]
   %result = call ptr %PyLong_FromLongLong(i64 %outcome)
   ret ptr %result
 raise:

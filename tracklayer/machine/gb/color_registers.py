@@ -148,7 +148,7 @@ def write_palette(gb: Machine, objects: u1, value: u8) -> None:
     index = palette_index(gb, objects)
     ppu.catch_up(gb)
     if not ppu.palettes_closed(gb):
-        ppu.touch(gb, 0)
+        ppu.repaint(gb, 0)
         gb.host.drawn.unsure = 1
         at = (index >> 1 & 31) + 32 * objects
         colour = gb.color.palettes[at]

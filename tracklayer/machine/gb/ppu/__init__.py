@@ -29,11 +29,22 @@ from .state import (
     Machine,
     Ppu,
 )
-from .timing import before_dma, catch_up, drawn, frame_due, next_hblank_look, reschedule, speed_changed, stat_due, touch
+from .timing import (
+    before_dma,
+    catch_up,
+    drawn,
+    frame_due,
+    next_hblank_look,
+    repaint,
+    reschedule,
+    speed_changed,
+    stat_due,
+    touch,
+)
 
 __all__ = [
     "DOTS_BEFORE_ON", "DOTS_PER_FRAME", "DOTS_PER_LINE", "HEIGHT", "LCD_ENABLE", "OAM_READ", "OAM_WRITE", "REGISTERS",
     "VRAM_READ", "VRAM_WRITE", "Machine", "Ppu", "before_dma", "catch_up", "disturb", "drawn", "frame_due",
-    "next_hblank_look", "palettes_closed", "power_on", "reschedule", "speed_changed", "stat_due", "touch",
+    "next_hblank_look", "palettes_closed", "power_on", "repaint", "reschedule", "speed_changed", "stat_due", "touch",
     "write_lcdc",
 ]  # fmt: skip

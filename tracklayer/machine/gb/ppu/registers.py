@@ -41,6 +41,7 @@ from .timing import (
     SCAN_END,
     catch_up,
     free_vram,
+    repaint,
     reschedule,
     schedule_frame,
     step_at,
@@ -78,7 +79,7 @@ def write_lcdc(gb: Machine, value: u8) -> None:
             # The scan sees tall objects for longer. Proof: gambatte sprites/late_sizechange_*_cgb04c_out3.
             objects.scan_until(gb, u16(dot_of_write(gb)))
         change_in_steps(gb, value)
-    touch(gb, 0)
+    before_bits(gb, (gb.ppu.lcdc ^ value) & 0xFF, 0)
     window.lcdc_changes(gb, value)
     gb.ppu.lcdc = value
     if (before ^ value) & OBJ_TALL != 0 and gb.ppu.phase == DRAW_BEGIN and dot_of_write(gb) == objects.LAST_DOT:
@@ -119,17 +120,29 @@ def catch_up_ahead(gb: Machine, cycles: u8) -> None:
     gb.clock.left += cycles
 
 
+@typed
+def before_bits(gb: Machine, bits: u8, late: Any) -> None:
+    """Some bits of LCDC are about to change. Which tiles are shown changes no time, nor do objects where none are."""
+    pictured: u8 = TILE_DATA | BG_MAP | WINDOW_MAP
+    if gb.ppu.object_count == 0:
+        pictured = pictured | OBJ_ENABLE
+    if bits & ~pictured & 0xFF:
+        touch(gb, late)
+    elif bits:
+        repaint(gb, late)
+
+
 @typed(outline=True)
 def change_in_steps(gb: Machine, value: u8) -> None:
     """On a Color each bit of LCDC reaches the pipeline at its own time. Bit 4 disturbs the reads of that dot."""
     for dots, bits in LCDC_STEPS:
         mixed = gb.ppu.lcdc & ~bits & 0xFF | value & bits
         if mixed != gb.ppu.lcdc:
-            touch(gb, late(gb, dots))
+            before_bits(gb, (mixed ^ gb.ppu.lcdc) & 0xFF, late(gb, dots))
             window.lcdc_changes(gb, mixed)
             if (mixed ^ gb.ppu.lcdc) & TILE_DATA:
                 gb.ppu.pipe.tile_data = pipeline.RISES if mixed & TILE_DATA else pipeline.FALLS
-                touch(gb, late(gb, dots) + 1)
+                repaint(gb, late(gb, dots) + 1)
                 gb.ppu.pipe.tile_data = 0
             gb.ppu.lcdc = mixed
             match_wy(gb)
@@ -253,7 +266,7 @@ def read_scy(gb: Machine) -> u8:
 def write_scy(gb: Machine, value: u8) -> None:
     """The background's top row."""
     catch_up(gb)
-    touch(gb, late(gb, 2))
+    repaint(gb, late(gb, 2))
     gb.ppu.scy = value
 
 
@@ -315,6 +328,8 @@ def pixel_waits(gb: Machine) -> bool:
     Proof: mealybug-tearoom m3_bgp_change, age m3-bg-bgp.
     """
     catch_up(gb)
+    if gb.host.drawing == 0:
+        return False
     touch(gb, 0)
     return gb.ppu.pipe.active != 0 and gb.ppu.pipe.out_x > 0 and gb.color.hardware == 0
 

@@ -17,6 +17,8 @@ A line, in dots from its begin (the CPU's accesses come at multiples of 4):
 
 from __future__ import annotations
 
+from typing import Any
+
 from tracklayer.lang import typed, u1, u8, u16, u32, u64
 from tracklayer.machine.common.clock import NEVER, STOP_FRAME
 
@@ -350,6 +352,13 @@ def touch(gb: Machine, late: u8) -> None:
             pipeline.run_until(gb, dot)
 
 
+@typed
+def repaint(gb: Machine, late: Any) -> None:
+    """`touch`, for what only the picture tells, and not when mode 3 ends: nothing is to be done where nobody looks."""
+    if gb.host.drawing:
+        touch(gb, late)
+
+
 @typed(outline=True)
 def before_dma(gb: Machine) -> None:
     """OAM DMA is about to go on: let the PPU read what it reads until now."""
@@ -359,7 +368,7 @@ def before_dma(gb: Machine) -> None:
         gb.host.drawn.odd = 1
         objects.scan_until(gb, u16(dot - min(dot, objects.LOOKED_AT - objects.SCAN_DOT)))
     elif gb.ppu.object_count > 0:
-        touch(gb, 0)
+        repaint(gb, 0)
 
 
 @typed
