@@ -19,7 +19,7 @@ from typing import Any
 from tracklayer.compiler.backend import emit
 from tracklayer.compiler.convention import Convention, find
 from tracklayer.compiler.glue import PYTHON_API, crossing, python_glue
-from tracklayer.compiler.intrinsics import CONTROL
+from tracklayer.compiler.intrinsics import CONTROL, from_memory, in_memory, resume
 from tracklayer.compiler.program import Program
 from tracklayer.compiler.sources import describe_function
 from tracklayer.lang import Host, IntType, PtrType, go, is_struct, layout, typed
@@ -47,6 +47,14 @@ def module_of(text: str, folder: Path, **names: Any) -> ModuleType:
 def _handle(context: Any, body: Any) -> None:
     """A handler around an ordinary function."""
     context.result = body(context)
+    if in_memory(context):
+        resume(context)
+    else:
+        go(context.leave)
+
+
+@typed
+def _resumed(context: Any) -> None:
     go(context.leave)
 
 
@@ -123,7 +131,7 @@ def agree(function: Callable[..., Any], *cases: tuple[Any, ...]) -> None:
 class Handler:
     """A function of a context struct, compiled as a handler that holds some of the context's fields in registers.
 
-    The context has fields `leave: Ptr[u8]` and `result: i64`.
+    The context has fields `leave: Ptr[u8]` and `result: i64`. spills: its slow sides keep apart.
     """
 
     def __init__(
@@ -134,12 +142,14 @@ class Handler:
         functions: list[Callable[..., Any]],
         level: int = 2,
         opt: int = 1,
+        spills: bool = False,
     ) -> None:
         convention = Convention(context, pinned, cached)
         program = Program(convention, CONTROL)
         program.raw(crossing(convention), "enter")
+        program.handler("resume", _resumed, prepare=from_memory)
         for index, function in enumerate(functions):
-            program.handler(f"h{index}", _handle, {"body": function})
+            program.handler(f"h{index}", _handle, {"body": function}, spills=spills)
         self.code = Code(program, level, opt)
         self._enter = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(self.code["enter"])
         self._leave_offset = find(context, "leave")[0]

@@ -10,7 +10,7 @@ import pytest
 from tracklayer.compiler.convention import Convention, find
 from tracklayer.compiler.errors import CompileError
 from tracklayer.compiler.glue import crossing
-from tracklayer.compiler.intrinsics import CONTROL
+from tracklayer.compiler.intrinsics import CONTROL, resume
 from tracklayer.compiler.program import Program
 from tracklayer.lang import Array, Ptr, array, go, i32, i64, struct, typed, u1, u8, u16, u32, u64, unlikely
 
@@ -61,6 +61,25 @@ class Machine:
         """Reads and writes registers in memory."""
         self.seen += self.regs.a
         self.left -= 4
+        return self.memory[address & 15]
+
+    @typed(cold=True)
+    def upset(self, by: u8) -> u8:
+        """Changes most of what handlers hold."""
+        self.regs.a = u8(self.regs.a * 3 + by)
+        self.regs.flag = self.regs.a & 1
+        self.regs.pc ^= by << 4
+        self.left -= by
+        self.wide += self.held
+        self.held = u16(self.held + 257)
+        return self.memory[by & 15]
+
+    @typed(apart=True)
+    def quick(self, address: u8) -> u8:
+        """Mostly quick."""
+        if address & 0x80:
+            return self.upset(address)
+        self.left -= 1
         return self.memory[address & 15]
 
     @typed(outline=True)
@@ -130,14 +149,48 @@ def places(m: Machine) -> i64:
     return m.lone.step(m.regs.pc) + m.regs.a
 
 
-FUNCTIONS = [calls, branches, loops, aliases, places]
+@typed
+def sides(m: Machine) -> i64:
+    """Calls with a slow side that changes much, one behind the other, in arguments, in sums, in conditions."""
+    m.held += 1
+    x = m.quick(m.regs.a)
+    m.regs.pc += x
+    m.regs.flag = m.regs.pc & 1
+    m.quick(m.quick(u8(m.quick(u8(x + m.regs.a)))))
+    m.wide += m.quick(m.regs.a) + m.quick(x)
+    if m.quick(u8(m.regs.pc)) > 99 or m.regs.flag:
+        m.held ^= m.regs.pc
+    elif m.quick(m.regs.a) & 1 and m.quick(u8(m.held)) & 1:
+        return m.left
+    m.regs.a += m.quick(u8(m.held >> 3))
+    return m.held + x
 
 
+@typed
+def turns(m: Machine) -> i64:
+    """The same before a loop and in it."""
+    m.quick(m.regs.a)
+    count: u8 = 0
+    while count < 20 and m.regs.pc != 7:
+        m.regs.pc += m.quick(u8(m.regs.a + count))
+        m.regs.a += 5
+        count += 1
+        if m.regs.a == 77:
+            break
+    for number in (1, 130, 3, 255):
+        m.wide += m.quick(number)
+    return count
+
+
+FUNCTIONS = [calls, branches, loops, aliases, places, sides, turns]
+
+
+@pytest.mark.parametrize("spills", [False, True])
 @pytest.mark.parametrize("level", [0, 1, 2])
-def test_registers_end_up_where_cpython_leaves_them(level: int) -> None:
-    handler = Handler(Machine, PINNED, CACHED, FUNCTIONS, level)
+def test_registers_end_up_where_cpython_leaves_them(level: int, spills: bool) -> None:
+    handler = Handler(Machine, PINNED, CACHED, FUNCTIONS, level, spills=spills)
     for index, function in enumerate(FUNCTIONS):
-        for a, left in ((0, 100), (10, 0), (11, 5), (250, 1000), (255, -3)):
+        for a, left in ((0, 100), (10, 0), (11, 5), (100, 17), (127, 3), (128, 9), (200, 1), (250, 1000), (255, -3)):
             mine, other = Machine(), Machine()
             for m in (mine, other):
                 m.regs.a, m.left, m.regs.pc, m.wide, m.held = a, left, 65535, (1 << 64) - 1, 9
@@ -221,6 +274,25 @@ def test_wrong_handlers_are_refused(function: Any, problem: str) -> None:
     program = Program(Convention(Machine, PINNED), CONTROL)
     with pytest.raises(CompileError, match=problem):
         program.handler("h", function)
+
+
+@typed
+def resumes(m: Machine) -> None:
+    resume(m)
+
+
+def test_only_a_slow_side_can_resume() -> None:
+    program = Program(Convention(Machine, PINNED), CONTROL)
+    with pytest.raises(CompileError, match="whose registers are in memory"):
+        program.handler("h", resumes, spills=True)
+
+
+def test_what_is_apart_is_called_on_slow_sides_only() -> None:
+    held = Handler(Machine, PINNED, CACHED, [sides], 0)
+    spilled = Handler(Machine, PINNED, CACHED, [sides], 0, spills=True)
+    assert "@f.Machine.quick(" not in held.code.ir
+    assert spilled.code.ir.count("@f.Machine.quick(") > 4
+    assert "call preserve_nonecc void @leave(" in spilled.code.ir
 
 
 def test_a_convention_names_what_is_missing() -> None:

@@ -19,7 +19,7 @@ from .crossings import MATHEMATICS, Crossings
 from .errors import NeverReturns, Refusal
 from .glue import MOST_ARGUMENTS
 from .sources import FunctionInfo, describe_function, meaning
-from .state import State, join
+from .state import State
 from .text import literal
 from .values import (
     I64_MAX,
@@ -87,7 +87,7 @@ class Calls(Crossings):
             if state is self.whole:
                 raise NeverReturns
             raise Refusal("this call never comes back, so it has no value", "make it a statement of its own")
-        joined, result = join(self.arith, [path[0] for path in paths], [path[1] for path in paths])
+        joined, result = self.meet([path[0] for path in paths], [path[1] for path in paths])
         state.become(joined)
         return result
 
@@ -98,20 +98,39 @@ class Calls(Crossings):
             if len(node.args) != 1 or node.keywords:
                 raise Refusal(f"{callee.value} takes one integer")
             # A sum or product only needs the low bits that the conversion keeps.
-            argument = self.value(node.args[0], state, callee.value.bits)
-            return [(state, self.arith.narrow(state.block, argument, callee.value))]
+            if self.spills and isinstance(node.args[0], ast.Call):
+                wide = self.call_paths(node.args[0], state)
+            else:
+                wide = [(state, self.value(node.args[0], state, callee.value.bits))]
+            return [(end, self.arith.narrow(end.block, value, callee.value)) for end, value in wide]
         if isinstance(callee, Known) and (isinstance(callee.value, FloatType) or callee.value is float):
             if len(node.args) != 1 or node.keywords:
                 raise Refusal(f"{type_name(callee.value)} takes one number")
             bits = 32 if isinstance(callee.value, FloatType) and callee.value.bits == 32 else 64
             number = self.value(node.args[0], state)  # which may go on in another block
             return [(state, floats.rounded(self.arith, state.block, number, bits))]
-        arguments: list[Value] = []
-        for argument_node in node.args:
-            if isinstance(argument_node, ast.Starred):
-                arguments.extend(self.items(self.value(argument_node.value, state)))
-            else:
-                arguments.append(self.value(argument_node, state))
+        paths: list[Path] = []
+        for end, arguments in self._arguments(node, state):
+            paths += self._call_with(node, callee, arguments, end)
+        return paths
+
+    def _arguments(self, node: ast.Call, state: State) -> list[tuple[State, list[Value]]]:
+        """A call's positional arguments, on each path that their evaluation leaves."""
+        paths: list[tuple[State, list[Value]]] = [(state, [])]
+        for argument in node.args:
+            if self.spills and isinstance(argument, ast.Call):
+                paths = [
+                    (end, [*before, value]) for one, before in paths for end, value in self.call_paths(argument, one)
+                ]
+                continue
+            for one, before in paths:
+                if isinstance(argument, ast.Starred):
+                    before.extend(self.items(self.value(argument.value, one)))
+                else:
+                    before.append(self.value(argument, one))
+        return paths
+
+    def _call_with(self, node: ast.Call, callee: Value, arguments: list[Value], state: State) -> list[Path]:
         named: dict[str, Value] = {}
         for keyword in node.keywords:
             if keyword.arg is None:
@@ -210,7 +229,7 @@ class Calls(Crossings):
         info = describe_function(function)
         values = self._bind(info, arguments, named)
         assert info.typed is not None
-        if info.typed.outline:
+        if info.typed.outline or (info.typed.apart and state.spilled):
             return self.program.outlined_call(self.walker, info, values, state)
         if self.depth > 60:
             raise Refusal(

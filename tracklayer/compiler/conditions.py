@@ -16,7 +16,7 @@ from . import floats
 from .arith import bounds
 from .errors import CompileError, Refusal
 from .expressions import Expressions, Handler
-from .state import State, join
+from .state import State
 from .text import RARELY
 from .values import Float, Int, Known, Pointer, Unset, Value, known_int
 
@@ -109,9 +109,9 @@ class Conditions(Expressions):
             if going:
                 value, decided, rest = self._decide(operand, going[0], is_and)
                 ends += [(end, value) for end in decided]
-                going = [join(self.arith, rest)[0]] if rest else []
+                going = [self.meet(rest)[0]] if rest else []
         ends += [(end, self.value(node.values[-1], end)) for end in going]
-        joined, result = join(self.arith, [end for end, _ in ends], [value for _, value in ends])
+        joined, result = self.meet([end for end, _ in ends], [value for _, value in ends])
         if isinstance(result, Unset):
             raise Refusal("the operands have values of different kinds", "compare them: `x != 0`")
         state.become(joined)
@@ -161,9 +161,9 @@ class Conditions(Expressions):
         """The truth of a condition whose parts are evaluated only when needed."""
         yes, no = self.branch(node, state.fork(state.block))
         if not yes or not no:
-            state.become(join(self.arith, yes or no)[0])
+            state.become(self.meet(yes or no)[0])
             return Known(bool(yes))
-        joined, result = join(self.arith, [*yes, *no], [*(Known(True) for _ in yes), *(Known(False) for _ in no)])
+        joined, result = self.meet([*yes, *no], [*(Known(True) for _ in yes), *(Known(False) for _ in no)])
         state.become(joined)
         return result
 
@@ -235,11 +235,11 @@ class Conditions(Expressions):
     def _if_expression(self, node: ast.IfExp, state: State, low_bits: int) -> Value:
         yes, no = self.branch(node.test, state.fork(state.block))
         if not yes or not no:
-            state.become(join(self.arith, yes or no)[0])
+            state.become(self.meet(yes or no)[0])
             return self.value(node.body if yes else node.orelse, state, low_bits)
-        then, otherwise = join(self.arith, yes)[0], join(self.arith, no)[0]
+        then, otherwise = self.meet(yes)[0], self.meet(no)[0]
         a, b = self.value(node.body, then, low_bits), self.value(node.orelse, otherwise, low_bits)
-        joined, result = join(self.arith, [then, otherwise], [a, b])
+        joined, result = self.meet([then, otherwise], [a, b])
         if isinstance(result, Unset):
             raise Refusal("the two arms have values of different kinds")
         state.become(joined)

@@ -10,6 +10,11 @@ from typing import Any
 
 from ..lang import IntType, is_struct, layout, type_name
 
+HANDLER = "preserve_nonecc"
+"""The calling convention of handlers."""
+MANY = 4
+"""Fields. Behind a call that may change so many, a slow side leaves them in memory."""
+
 
 class Virtual:
     """A scalar field of the context, by path."""

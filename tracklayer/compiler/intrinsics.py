@@ -10,12 +10,24 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..lang import go
+from .convention import HANDLER
 from .errors import Refusal
-from .values import Pointer, Value, describe
+from .values import Known, Pointer, Value, describe
 
 if TYPE_CHECKING:
     from .state import State
     from .statements import Walker
+
+
+def in_memory(context: Any) -> bool:
+    """While compiling a handler that spills: whether this path has the pinned fields in memory."""
+    raise TypeError("in_memory() exists only while handlers are compiled")
+
+
+def resume(context: Any) -> None:
+    """While compiling a handler that spills: end such a path by a tail call of the program's handler `resume`, which
+    reads the fields."""
+    raise TypeError("resume() exists only while handlers are compiled")
 
 
 def transfer(walker: Walker, state: State, target: str) -> None:
@@ -23,13 +35,24 @@ def transfer(walker: Walker, state: State, target: str) -> None:
     if not walker.holds or walker.convention is None:
         raise Refusal("control can be passed on only from a handler", "do not call this from an outlined function")
     walker.flush(state, "%context", {field.offset for field in walker.convention.cached})
-    arguments = ["ptr %context"]
-    arguments += [
-        f"i{field.width} {walker.arith.operand(state.block, state.fields[field.offset], field.width)}"
-        for field in walker.convention.pinned
-    ]
-    state.block.lines.append(f"  musttail call preserve_nonecc void {target}({', '.join(arguments)})")
+    end(state, target, walker.handed(state, "%context"))
+
+
+def end(state: State, target: str, arguments: str) -> None:
+    """End a state by a tail call with these arguments."""
+    state.block.lines.append(f"  musttail call {HANDLER} void {target}({arguments})")
     state.block.lines.append("  ret void")
+
+
+def _in_memory(walker: Walker, state: State, context: Value) -> Value:
+    return Known(state.spilled)
+
+
+def _resume(walker: Walker, state: State, context: Value) -> None:
+    if not state.spilled or walker.convention is None:
+        raise Refusal("resume() is for paths whose registers are in memory", "ask in_memory() before")
+    walker.flush(state, "%context", set(state.dirty))
+    end(state, "@resume", ", ".join(["ptr %context", *(f"i{f.width} poison" for f in walker.convention.pinned)]))
 
 
 def _go(walker: Walker, state: State, target: Value) -> None:
@@ -38,7 +61,13 @@ def _go(walker: Walker, state: State, target: Value) -> None:
     transfer(walker, state, target.name)
 
 
+def from_memory(walker: Walker, state: State) -> None:
+    """Of a handler: begin with what memory holds, not with what was handed over. So begins `resume`."""
+    state.fields, state.dirty = {}, set()
+    walker.reload(state, "%context")
+
+
 Intrinsic = Callable[..., Value | None]
 """Called as `f(walker, state, *values)` while compiling; returns a value, or None where control does not come back."""
 
-CONTROL: dict[Any, Intrinsic] = {go: _go}
+CONTROL: dict[Any, Intrinsic] = {go: _go, in_memory: _in_memory, resume: _resume}

@@ -16,7 +16,7 @@ from .arith import bounds
 from .calls import Calls
 from .errors import CompileError, Refusal
 from .sources import assigned_names
-from .state import State, join
+from .state import State
 from .values import I64_MAX, Float, Int, Known, Pointer, Unset, Value, View, known_int, same, widen, width_for
 
 Key = str | int
@@ -162,6 +162,15 @@ class Loops(Calls):
     def _while(self, node: ast.While, state: State) -> list[State]:
         if node.orelse:
             raise Refusal("`while ... else` is not in the typed subset")
+        if state.spilled:
+            self.reload(state, "%context")
+        spills, self.spills = self.spills, False  # what is held goes from round to round
+        try:
+            return self._while_held(node, state)
+        finally:
+            self.spills = spills
+
+    def _while_held(self, node: ast.While, state: State) -> list[State]:
         changed = [name for name in state.locals if name in assigned_names(node)]
         intervals: Intervals = {}
         lost: set[str] = set()
@@ -229,7 +238,7 @@ class Loops(Calls):
 
     def _one(self, states: list[State]) -> list[State]:
         """States joined into one, whatever their split field."""
-        return [join(self.arith, states)[0]] if states else []
+        return [self.meet(states)[0]] if states else []
 
     def _loop_value(self, key: Key, initial: Value, intervals: Intervals) -> Int | Float | Pointer | None:
         """The phi that stands for a variable in a loop; None for what a loop cannot change."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ..lang import ArrayType, FloatType, IntType, Object, PtrType, is_struct, layout, size_of, type_name
 from . import floats
 from .arith import Arith, bounds
-from .convention import Convention, Effects
+from .convention import HANDLER, Convention, Effects
 from .errors import Refusal
-from .state import State
+from .state import State, join
 from .text import ELEMENT, FIELD, IS_BOOL, POINTER, Module, Text
 from .values import Int, Known, Pointer, Ref, Value, describe, known_int
 
@@ -30,6 +31,9 @@ class Memory:
         self.holds = holds
         self.effects = Effects()
         self.entry_fields: dict[int, Value] = {}
+        self.spills = False
+        """Whether paths leave their fields in memory behind calls that may change many of them, and stay apart from
+        those that hold them: there the fields are not read again for nothing."""
         self.unaliased = False
         """Whether memory that Python passes in may be the same as any other."""
 
@@ -186,6 +190,45 @@ class Memory:
             place = Ref(context, offset, self.virtual[offset].kind, True)
             self.store_memory(state, place, state.fields[offset], "field")
             state.dirty.discard(offset)
+
+    def spill(self, state: State, context: str) -> None:
+        """Write all held fields to memory and hold none: the path is the slow side from here on."""
+        assert self.convention is not None
+        pinned = {field.offset for field in self.convention.pinned}
+        if state.spilled:
+            self.flush(state, context, set(state.dirty))
+        else:
+            self.flush(state, context, state.dirty - pinned)
+            state.block.lines.append(f"  call {HANDLER} void @leave({self.handed(state, context)})")
+        state.fields, state.dirty, state.spilled = {}, set(), True
+
+    def reload(self, state: State, context: str) -> None:
+        """Hold all fields again."""
+        for offset, field in self.virtual.items():
+            if offset not in state.fields:
+                state.fields[offset] = self.load_memory(state, Ref(context, offset, field.kind, True), "field")
+        state.spilled = False
+
+    def handed(self, state: State, context: str) -> str:
+        """The arguments with which a handler is called: the context and what the pinned fields are."""
+        assert self.convention is not None
+        operands = [f"ptr {context}"]
+        for field in self.convention.pinned:
+            value = self._load_virtual(state, Ref(context, field.offset, field.kind, True))
+            operands.append(f"i{field.width} {self.arith.operand(state.block, value, field.width)}")
+        return ", ".join(operands)
+
+    def meet(self, states: Sequence[State], results: Sequence[Value] | None = None) -> tuple[State, Value]:
+        """`join`, of paths of which some may be a slow side."""
+        spilled = [state for state in states if state.spilled]
+        if spilled and len(states) > 1:
+            for state in spilled:
+                if len(spilled) < len(states):
+                    self.reload(state, "%context")
+                else:
+                    self.flush(state, "%context", set(state.dirty))
+                    state.fields = {}
+        return join(self.arith, states, results)
 
     def forget(self, state: State, context: str, offsets: set[int]) -> None:
         """Fields that memory now holds newer values of: read again when next asked for."""

@@ -17,7 +17,7 @@ from .. import lang
 from ..lang import FloatType, Host, IntType, Object, PtrType, is_struct, layout
 from . import floats
 from .calls import Path
-from .convention import Convention, Effects, Virtual
+from .convention import HANDLER, MANY, Convention, Effects, Virtual
 from .errors import CompileError, Refusal
 from .intrinsics import Intrinsic
 from .sources import FunctionInfo, describe_function
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from .fallible import Fallible
 
 TRIPLE = "x86_64-unknown-linux-gnu"
-HANDLER = "preserve_nonecc"
 OUTLINED = ("outlined.0", "outlined.1")
 """The parts that outlined functions are spread over, to be compiled side by side: each new one goes to the smaller."""
 """The part that all outlined functions are in. Others may call them; they call none outside."""
@@ -114,16 +113,19 @@ class Program:
     def handler(
         self, name: str, function: Callable[..., Any], known: dict[str, Any] | None = None, split: str | None = None,
         prepare: Callable[[Walker, State], None] | None = None, section: str = "", attributes: str = "",
+        spills: bool = False, declared: bool = False,
     ) -> None:  # fmt: skip
         """Compile `function(context, **known)` as the handler `name`. Every path must end in a tail transfer.
 
         split:   a virtual field whose different values keep paths apart.
         prepare: changes the state that the walk begins in.
+        spills:  slow sides keep apart, with the fields in memory; the program has `leave` to write them, and `resume`.
+        declared: it can be called from other parts.
         """
         assert self.convention is not None
         info = describe_function(function)
         offset = next(f.offset for f in self.convention.by_offset.values() if f.path == split) if split else None
-        walker = Walker(self, self.module, info, self.convention, True, offset)
+        walker = Walker(self, self.module, info, self.convention, True, offset, spills)
         first = info.parameters[0][0]
         values: dict[str, Value] = {first: Ref("%context", 0, self.convention.context, True)}
         for parameter, _ in info.parameters[1:]:
@@ -150,12 +152,14 @@ class Program:
         where = f' section "{section}"' if section else ""
         head = f"define {HANDLER} void @{name}({', '.join(names)}) nounwind {attributes}{where}"
         text = f"{head} {{\n{walker.text.render()}\n}}"
-        self.module.functions.append(Definition(self.part, text, ""))
+        declaration = f"declare hidden {HANDLER} void @{name}({self.convention.signature})" if declared else ""
+        self.module.functions.append(Definition(self.part, text, declaration))
         self.entries.append(name)
 
-    def raw(self, text: str, declares: str = "") -> None:
-        """Add IR text as it is; `declares` names an entry in it."""
-        self.module.functions.append(Definition(self.part, text, ""))
+    def raw(self, text: str, declares: str = "", declaration: str = "") -> None:
+        """Add IR text as it is; `declares` names an entry in it, `declaration` is how other parts declare what they
+        call."""
+        self.module.functions.append(Definition(self.part, text, declaration))
         if declares:
             self.entries.append(declares)
 
@@ -355,14 +359,16 @@ class Program:
 
     def before_call(self, walker: Walker, state: State, effects: Effects) -> None:
         """Memory gets what the callee may read, or may write over only in part."""
-        if walker.holds:
+        if walker.spills and (state.spilled or len(effects.writes) >= MANY):
+            walker.spill(state, "%context")
+        elif walker.holds:
             walker.flush(state, "%context", effects.reads | effects.writes)
         else:
             walker.effects.include(effects)
 
     def after_call(self, walker: Walker, state: State, effects: Effects) -> None:
         """What the callee may have written is read again."""
-        if walker.holds:
+        if walker.holds and not state.spilled:
             walker.forget(state, "%context", effects.writes)
 
     def _unique(self, name: str) -> str:

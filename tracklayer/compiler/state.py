@@ -16,23 +16,30 @@ from .values import Float, Int, Known, Pointer, Ref, Tuple, Unset, Value, known_
 
 
 class State:
-    """One open path. `fields` holds the context's virtual fields by offset; `dirty` those newer than memory."""
+    """One open path. `fields` holds the context's virtual fields by offset; `dirty` those newer than memory.
 
-    __slots__ = ("block", "dirty", "fields", "locals")
+    spilled: this is the slow side of a handler: fields that are not held are in memory.
+    """
+
+    __slots__ = ("block", "dirty", "fields", "locals", "spilled")
 
     def __init__(self, block: Block, locals: dict[str, Value], fields: dict[int, Value], dirty: set[int]) -> None:
         self.block = block
         self.locals = locals
         self.fields = fields
         self.dirty = dirty
+        self.spilled = False
 
     def fork(self, block: Block) -> State:
         """A copy that goes on in another block."""
-        return State(block, dict(self.locals), dict(self.fields), set(self.dirty))
+        other = State(block, dict(self.locals), dict(self.fields), set(self.dirty))
+        other.spilled = self.spilled
+        return other
 
     def become(self, other: State) -> None:
         """Go on as `other`."""
         self.block, self.locals, self.fields, self.dirty = other.block, other.locals, other.fields, other.dirty
+        self.spilled = other.spilled
 
 
 def join(arith: Arith, states: Sequence[State], results: Sequence[Value] | None = None) -> tuple[State, Value]:
@@ -55,7 +62,9 @@ def join(arith: Arith, states: Sequence[State], results: Sequence[Value] | None 
     result = merger.merge(list(results)) if results is not None else Known(None)
     for state in states:
         state.block.lines.append(f"  br label %{block.label}")
-    return State(block, merged_locals, fields, dirty), result
+    joined = State(block, merged_locals, fields, dirty)
+    joined.spilled = states[0].spilled
+    return joined, result
 
 
 class _Merger:

@@ -3,7 +3,8 @@
 For:       from a function's syntax tree to the blocks of one LLVM function.
 Not for:   loops (loops.py), or which functions a program consists of (program.py).
 Invariant: a statement is walked once for each state that reaches it. States are joined after every statement, except
-           that states whose `split` field (a guest's program counter, say) has different values stay apart.
+           that states whose `split` field (a guest's program counter, say) has different values stay apart, and those
+           that hold the context's fields from those that have left them in memory.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from .errors import NeverReturns, Refusal
 from .expressions import BINARY
 from .loops import Loops
 from .sources import FunctionInfo, meaning
-from .state import State, join
+from .state import State
 from .text import Module, literal
 from .values import Int, Known, Pointer, Ref, Tuple, Value, View, describe, known_int
 
@@ -40,8 +41,10 @@ class Walker(Loops):
         convention: Convention | None,
         holds: bool,
         split: int | None = None,
+        spills: bool = False,
     ) -> None:
         super().__init__(module, convention, holds)
+        self.spills = spills
         self.program = program
         self.unaliased = program.fallible is not None
         self.prepare_failing()
@@ -58,11 +61,11 @@ class Walker(Loops):
         groups: dict[object, list[Path]] = {}
         for path in paths:
             groups.setdefault(self._key(path[0]), []).append(path)
-        return [join(self.arith, [p[0] for p in group], [p[1] for p in group]) for group in groups.values()]
+        return [self.meet([p[0] for p in group], [p[1] for p in group]) for group in groups.values()]
 
     def _key(self, state: State) -> object:
         if self.split is None or self.split not in state.fields:
-            return None
+            return state.spilled
         value = state.fields[self.split]
         return value.name if isinstance(value, Int) else known_int(value)
 

@@ -24,26 +24,32 @@ class Typed:
     cold:    outlined, and the caller keeps its registers: for the slow side of a fast path.
     shared:  outlined, and compiled once for all places that its structs can have in the context: for what a machine
              has several of, all alike.
+    apart:   inlined, but not on the slow side of an interpreter's handler: there it is called.
     """
 
-    __slots__ = ("cold", "outline", "shared")
+    __slots__ = ("apart", "cold", "outline", "shared")
 
-    def __init__(self, outline: bool, cold: bool, shared: bool) -> None:
+    def __init__(self, outline: bool = False, cold: bool = False, shared: bool = False, apart: bool = False) -> None:
         self.outline = outline or cold or shared
         self.cold = cold
         self.shared = shared
+        self.apart = apart
 
 
 @overload
 def typed(function: F, /) -> F: ...
 @overload
-def typed(*, outline: bool = False, cold: bool = False, shared: bool = False) -> Callable[[F], F]: ...
-def typed(function: Any = None, /, *, outline: bool = False, cold: bool = False, shared: bool = False) -> Any:
-    """Mark a function as typed: `@typed`, `@typed(outline=True)`, `@typed(cold=True)` or `@typed(shared=True)`. It
-    still runs as plain Python."""
+def typed(
+    *, outline: bool = False, cold: bool = False, shared: bool = False, apart: bool = False
+) -> Callable[[F], F]: ...
+def typed(
+    function: Any = None, /, *, outline: bool = False, cold: bool = False, shared: bool = False, apart: bool = False
+) -> Any:
+    """Mark a function as typed: `@typed`, `@typed(outline=True)`, `@typed(cold=True)`, `@typed(shared=True)` or
+    `@typed(apart=True)`. It still runs as plain Python."""
 
     def mark(function: Any) -> Any:
-        function.__typed__ = Typed(outline, cold, shared)
+        function.__typed__ = Typed(outline, cold, shared, apart)
         return function
 
     return mark if function is None else mark(function)

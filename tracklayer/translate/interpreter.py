@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..compiler.convention import Convention, find
+from ..compiler.convention import HANDLER, Convention, find
 from ..compiler.glue import advance_glue, builtin_glue, crossing, host_offset, python_glue, slots_table, step_glue
-from ..compiler.intrinsics import CONTROL
+from ..compiler.intrinsics import CONTROL, from_memory, in_memory, resume
 from ..compiler.program import OWN, Program
 from ..lang import go, typed, unlikely
 from .guest import Guest
@@ -27,6 +27,16 @@ PARTS = 2
 def handler(context: Any, guest: Any, index: Any) -> None:
     """One instruction, and on to the next."""
     guest.execute(context, index)
+    if in_memory(context):
+        resume(context)
+    else:
+        guest.clock(context).instructions += 1
+        onwards(context, guest)
+
+
+@typed
+def resumed(context: Any, guest: Any) -> None:
+    """From the slow side of an instruction, the registers read again: on to the next."""
     guest.clock(context).instructions += 1
     onwards(context, guest)
 
@@ -96,7 +106,7 @@ def interpreter_program(guest: type[Guest], shared: Mapping[int, int]) -> Progra
     """
     convention = convention_of(guest)
     program = Program(convention, CONTROL)
-    program.raw(crossing(convention), "enter")
+    program.raw(crossing(convention), "enter", f"declare hidden {HANDLER} void @leave({convention.signature})")
     program.entries.append("leave")
     program.raw(python_glue(), "run")
     program.entries += ["ask", "tell"]
@@ -116,10 +126,11 @@ def interpreter_program(guest: type[Guest], shared: Mapping[int, int]) -> Progra
         program.raw(builtin_glue(name, f"{name}.body", call.arguments, call.returns), name)
     for function in (dispatch, boundary, single):
         program.handler(function.__name__, function, {"guest": guest})
+    program.handler("resume", resumed, {"guest": guest}, prepare=from_memory, declared=True)
     for time in sorted(set(shared.values())):
         program.handler(behind_name(time), behind, {"guest": guest, "time": time})
     for count, index in enumerate(index for index in range(guest.handlers) if index not in shared):
         program.part = f"handlers.{count % PARTS}"
-        program.handler(f"op.{index}", handler, {"guest": guest, "index": index})
+        program.handler(f"op.{index}", handler, {"guest": guest, "index": index}, spills=True)
     program.part = OWN
     return program

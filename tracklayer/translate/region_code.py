@@ -15,9 +15,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..compiler.convention import Convention
+from ..compiler.convention import HANDLER, Convention
 from ..compiler.intrinsics import CONTROL
-from ..compiler.program import HANDLER, Program
+from ..compiler.program import Program
 from ..compiler.sources import FunctionInfo, describe_function
 from ..compiler.state import State
 from ..compiler.statements import Walker

@@ -158,7 +158,8 @@ def sbc_a_n(cpu: Cpu, bus: Bus, n: u8) -> None:
 
 @typed
 def and_a_r(cpu: Cpu, bus: Bus, s: u3) -> None:
-    logic8(cpu, cpu.a & read_r(cpu, bus, s), 1)
+    x = read_r(cpu, bus, s)
+    logic8(cpu, cpu.a & x, 1)
 
 
 @typed
@@ -168,7 +169,8 @@ def and_a_n(cpu: Cpu, bus: Bus, n: u8) -> None:
 
 @typed
 def xor_a_r(cpu: Cpu, bus: Bus, s: u3) -> None:
-    logic8(cpu, cpu.a ^ read_r(cpu, bus, s), 0)
+    x = read_r(cpu, bus, s)
+    logic8(cpu, cpu.a ^ x, 0)
 
 
 @typed
@@ -178,7 +180,8 @@ def xor_a_n(cpu: Cpu, bus: Bus, n: u8) -> None:
 
 @typed
 def or_a_r(cpu: Cpu, bus: Bus, s: u3) -> None:
-    logic8(cpu, cpu.a | read_r(cpu, bus, s), 0)
+    x = read_r(cpu, bus, s)
+    logic8(cpu, cpu.a | x, 0)
 
 
 @typed
@@ -361,16 +364,19 @@ def swap_r(cpu: Cpu, bus: Bus, d: u3) -> None:
 
 @typed
 def bit_b_r(cpu: Cpu, bus: Bus, b: u3, s: u3) -> None:
-    cpu.fz = read_r(cpu, bus, s) >> b & 1 == 0
+    x = read_r(cpu, bus, s)
+    cpu.fz = x >> b & 1 == 0
     cpu.fn = 0
     cpu.fh = 1
 
 
 @typed
 def res_b_r(cpu: Cpu, bus: Bus, b: u3, d: u3) -> None:
-    write_r(cpu, bus, d, read_r(cpu, bus, d) & (0xFF ^ 1 << b))
+    x = read_r(cpu, bus, d)
+    write_r(cpu, bus, d, x & (0xFF ^ 1 << b))
 
 
 @typed
 def set_b_r(cpu: Cpu, bus: Bus, b: u3, d: u3) -> None:
-    write_r(cpu, bus, d, u8(read_r(cpu, bus, d) | 1 << b))
+    x = read_r(cpu, bus, d)
+    write_r(cpu, bus, d, u8(x | 1 << b))

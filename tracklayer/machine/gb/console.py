@@ -111,12 +111,12 @@ class GB:
 
     # ------------------------------------------------------------------ the bus
 
-    @typed
+    @typed(apart=True)
     def read(self, address: u16) -> u8:
         """One M-cycle: read a byte of data."""
         return self.read_by(address, memory.read_slow)
 
-    @typed
+    @typed(apart=True)
     def write(self, address: u16, value: u8) -> None:
         """One M-cycle: write a byte."""
         page = self.host.write_map[address >> 8]
@@ -128,7 +128,7 @@ class GB:
             memory.write_slow(self, address, value)
         self.clock.left -= 4
 
-    @typed
+    @typed(apart=True)
     def read_pair(self, address: u16) -> u16:
         """Two M-cycles: read two bytes, the low one first; at once where both lie in the same plain memory."""
         page = self.host.read_map[address >> 8]
@@ -142,7 +142,7 @@ class GB:
             return self.hram[address + 1 & 0x7F] << 8 | self.hram[address & 0x7F]
         return self.read_apart(address)
 
-    @typed
+    @typed(apart=True)
     def write_pair(self, address: u16, value: u16) -> None:
         """Two M-cycles: write two bytes, the high one first; at once where both lie in the same plain memory."""
         page = self.host.write_map[address >> 8]
@@ -175,7 +175,7 @@ class GB:
         """Whether nobody is to hear of a write to HRAM: to this address's line, and with `lines` 3 to the next one."""
         return self.host.watch[0x7F] >> (address >> 4 & 15) & lines == 0 and self.host.hram_hooked == 0
 
-    @typed
+    @typed(apart=True)
     def fetch(self, address: u16) -> u8:
         """One M-cycle: read a byte of code."""
         page = self.host.fetch_map[address >> 8]
@@ -194,14 +194,14 @@ class GB:
         """One M-cycle without an access."""
         self.clock.left -= 4
 
-    @typed
+    @typed(apart=True)
     def step(self, address: u16) -> None:
         """One M-cycle in which the CPU's address unit counts an address up or down."""
         if unlikely(address >> 8 == maps.OAM):
             oam_bug.step(self)
         self.clock.left -= 4
 
-    @typed
+    @typed(apart=True)
     def read_step(self, address: u16) -> u8:
         """One M-cycle: read a byte of data, while the address unit counts its address up or down."""
         return self.read_by(address, memory.read_slow_step)
