@@ -186,7 +186,7 @@ class Toy:
         bank = (self.bank & (self.host.banks - 1)) + 1
         for page in range(32):
             self.host.pages[0x20 + page] = pointer_into(self.host.rom, u32(bank * BANK + page * 256))
-        self.host.engine.generation += 1
+        self.host.engine.changed()
 
     @typed
     def next_byte(self) -> u8:

@@ -306,7 +306,7 @@ class GameBoyGuest(Sm83Guest):
     @comptime
     def has_full(index: int) -> bool:
         """Whether it has one access to data: a restart after a quick one would do that again."""
-        if index >= 256 or index == PREFIX or FORMS[index].row.ends_block:
+        if index >= 256 or index == PREFIX or (FORMS[index].row.ends_block and FORMS[index].row.jump != "always"):
             return False
         return accesses(FORMS[index].row, raw_of(index)) == 1
 

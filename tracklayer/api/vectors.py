@@ -109,6 +109,10 @@ class Bench:
         return self.ram[0xFFFF] & self.ram[0xFF0F] & 0x1F
 
     @typed
+    def requested(self) -> u8:
+        return self.pending()
+
+    @typed
     def acknowledge(self, bit: u3) -> None:
         self.ram[0xFF0F] = self.ram[0xFF0F] & ~(1 << bit) & 0xFF
 

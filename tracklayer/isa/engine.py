@@ -11,17 +11,20 @@ from tracklayer.lang import Array, Object, Ptr, array, struct, typed, u8, u16, u
 
 PLACE_BITS = 9
 JUMPS = 1 << PLACE_BITS
-OTHER_MAPS = 1 << 47
-"""A bit of the generation that a machine flips where it closes and opens its memory as a whole: what jumps led to while
-it was as it is now holds again."""
-BANK_BITS = 32
-"""From this bit of the generation to the one of OTHER_MAPS, the same with banks: a machine flips what has changed in
-their numbers. Below is what `changed` counts."""
+WINDOW_BITS = 13
+WINDOWS = 1 << 16 - WINDOW_BITS
+"""Code in each of so many equal parts of the address space has a generation of its own."""
+OTHER_MAPS = 1 << 63
+"""A bit of a generation that a machine flips where it closes and opens memory as a whole: what jumps led to while it
+was as it is now holds again."""
+BANK_BITS = 48
+"""From this bit of a generation to the one of OTHER_MAPS, the same with banks: a machine flips what has changed in
+their numbers. Below, down to bit 16, is what `changed` counts."""
 
 
 @struct
 class Jump:
-    """Where a jump to a computed address led before. tag: the address, and the generation of the maps << 16."""
+    """Where a jump to a computed address led before. tag: the address, and its generation."""
 
     tag: u64
     code: Ptr[u8]
@@ -59,8 +62,9 @@ class EngineHost:
     """Finds or makes the translated block at PC, and enters it."""
     wait: Ptr[u8]
     """From the end of a loop that may be waiting, back to its begin at PC: skips what passes nothing can come of."""
-    generation: u64
-    """It is another one whenever code may stand at other addresses than before."""
+    generations: Array[u64] = array(WINDOWS)
+    """By the highest bits of an address: it is another one whenever other code may stand there than before. Bits 15 to
+    0 are clear."""
     jumps: Array[Jump] = array(JUMPS)
     """Where computed jumps led, by `place_of` their address."""
     tend: u8
@@ -71,10 +75,16 @@ class EngineHost:
     """What the translator keeps for this console (a struct of translate/)."""
 
     @typed
+    def tag(self, address: u16) -> u64:
+        """The tag of a jump to an address now."""
+        return self.generations[address >> WINDOW_BITS] | address
+
+    @typed
     def changed(self) -> None:
         """Code may stand at other addresses than ever before. Once in 4 billion times old jumps are forgotten."""
-        self.generation = u64(self.generation + 1)
-        if self.generation & ((1 << BANK_BITS) - 1) == 0:
+        for window in range(WINDOWS):
+            self.generations[window] = u64(self.generations[window] + 0x10000)
+        if self.generations[0] & ((1 << BANK_BITS) - 1) == 0:
             for index in range(JUMPS):
                 self.jumps[index].tag = 0
                 self.jumps[index].code = self.lookup

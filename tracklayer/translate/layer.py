@@ -126,7 +126,7 @@ def enter(context: Any, guest: Any, cache: Ptr[Cache], offset: u64, pc: u16) -> 
         code = pointer_at(cache[0].slots[number], u8)
         if cache[0].slots[number] != make:
             place = engine.jumps[place_of(pc)]
-            place.tag = u64(engine.generation << 16 | pc)
+            place.tag = engine.tag(pc)
             place.code = code
         go(code)
     else:

@@ -34,7 +34,7 @@ from ..compiler.statements import Walker
 from ..compiler.text import RARELY
 from ..compiler.values import Int, Known, Ref, Value, known_int, same
 from ..isa.engine import place_of
-from ..lang import IntType, go, typed, u64
+from ..lang import IntType, go, typed
 from .guest import Guest, seen
 from .interpreter import QUICK_CALLING, convention_of
 from .structs import ABSOLUTE, BYTE, FALLS, NO_OPERAND, RELATIVE, WORD
@@ -78,11 +78,11 @@ def stencil(context: Any, guest: Any, index: Any, ends: Any) -> None:
 @typed
 def full_stencil(context: Any, guest: Any, index: Any) -> None:
     """One instruction that meets more than plain memory."""
-    generation = guest.engine(context).generation
+    tag = guest.engine(context).tag(guest.pc_of(context))
     guest.full(context, index, operand_hole(guest, index))
     if went(context, guest) != "next":
         go_on(context, guest, False)
-    elif guest.clock(context).left <= hole("hole.rest") or guest.engine(context).generation != generation:
+    elif guest.clock(context).left <= hole("hole.rest") or guest.engine(context).tag(guest.pc_of(context)) != tag:
         leave(context, "hole.late")
     else:
         guest.clock(context).left += hole("hole.spent")
@@ -112,7 +112,7 @@ def jump(context: Any, guest: Any) -> None:
     engine = guest.engine(context)
     pc = guest.pc_of(context)
     place = engine.jumps[place_of(pc)]
-    if place.tag == u64(engine.generation << 16 | pc):
+    if place.tag == engine.tag(pc):
         go(place.code)
     else:
         go(engine.lookup)

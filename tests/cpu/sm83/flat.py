@@ -78,6 +78,10 @@ class Flat:
         return self.ram[0xFFFF] & self.ram[0xFF0F] & 0x1F
 
     @typed
+    def requested(self) -> u8:
+        return self.pending()
+
+    @typed
     def acknowledge(self, bit: u3) -> None:
         self.ram[0xFF0F] = self.ram[0xFF0F] & (0xFF ^ 1 << bit)
 

@@ -106,6 +106,13 @@ def test_a_row_of_ei_does_not_postpone_itself() -> None:
     assert machine.ram[0xCFFE] == 0x02  # it came back behind the second EI
 
 
+def test_reti_asks_for_no_boundary_where_nothing_is_requested() -> None:
+    machine = machine_with(RETI, enabled=1, requested=2)
+    machine.cpu.sp, machine.ram[0xCF00], machine.ram[0xCF01] = 0xCF00, 0x00, 0x03
+    run(machine, 1)
+    assert (machine.cpu.pc, machine.cpu.ime, machine.asked) == (0x300, 1, 0)
+
+
 def test_reti_enables_at_once() -> None:
     machine = machine_with(RETI, enabled=1, requested=1)
     machine.cpu.sp, machine.ram[0xCF00], machine.ram[0xCF01] = 0xCF00, 0x00, 0x03

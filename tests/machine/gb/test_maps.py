@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 from tests.machine.gb.bench import console, write
-from tracklayer.isa.engine import BANK_BITS, JUMPS
+from tracklayer.isa.engine import BANK_BITS, JUMPS, WINDOWS
 from tracklayer.lang import address_of, pointer
 from tracklayer.machine.gb import build, cartridge, maps
 from tracklayer.machine.gb.model import CGB
@@ -54,22 +54,37 @@ def test_banks_shown_quickly_are_those_that_a_rebuilt_map_shows() -> None:
 def test_a_bank_that_comes_back_brings_its_generation_back() -> None:
     gb = color_console()
     engine = gb.host.engine
+    places = (0x0100, 0x4000, 0x7FFF, 0xD000, 0xFF80)
     seen: dict[tuple[int, int], int] = {}
     dice = random.Random(2)
     for _ in range(200):
         rom, ram = dice.randrange(64), dice.randrange(1, 8)
         write(gb, 0x2000, rom)
         write(gb, 0xFF70, ram)
-        assert seen.setdefault((rom, ram), engine.generation) == engine.generation
+        for at, bank in zip(places, (0, rom, rom, ram, 0), strict=True):
+            assert seen.setdefault((at, bank), engine.tag(at)) == engine.tag(at)
     assert len(set(seen.values())) == len(seen)
     maps.remap(gb, 0, 64)
-    assert engine.generation not in seen.values()
+    assert not {engine.tag(at) for at in places} & set(seen.values())
+
+
+def test_code_in_hram_is_the_same_while_oam_dma_runs() -> None:
+    gb = console()
+    engine = gb.host.engine
+    places = (0x0100, 0x4000, 0xC000, 0xFF80)
+    before = [engine.tag(address) for address in places]
+    maps.close_all(gb)
+    meanwhile = [engine.tag(address) for address in places]
+    assert [one == other for one, other in zip(before, meanwhile, strict=True)] == [False, False, False, True]
+    maps.open_all(gb)
+    assert [engine.tag(address) for address in places] == before
 
 
 def test_jumps_are_forgotten_when_the_count_of_generations_begins_anew() -> None:
     gb = console()
     engine = gb.host.engine
-    engine.generation = (1 << BANK_BITS) - 1
+    for window in range(WINDOWS):
+        engine.generations[window] = (1 << BANK_BITS) - 0x10000
     code = pointer(gb.wram)
     for index in range(JUMPS):
         engine.jumps[index].tag, engine.jumps[index].code = 1 << 16 | index, code

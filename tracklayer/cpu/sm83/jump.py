@@ -75,4 +75,5 @@ def reti(cpu: Cpu, bus: Bus) -> None:
     cpu.pc = target
     cpu.ime = 1
     cpu.ei_delay = 0
-    bus.attention()
+    if bus.requested():
+        bus.attention()

@@ -79,6 +79,10 @@ class Bus(Protocol):
         """The interrupts that are both requested and enabled: IE & IF & 0x1F."""
         ...
 
+    def requested(self) -> u8:
+        """The same, as far as it is known: a request that comes by itself has `control.between` run then."""
+        ...
+
     def acknowledge(self, bit: u3) -> None:
         """Clear one bit of IF: its interrupt is being dispatched."""
         ...

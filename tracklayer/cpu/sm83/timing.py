@@ -57,6 +57,9 @@ class CountingBus:
     def pending(self) -> int:
         return 0
 
+    def requested(self) -> int:
+        return 0
+
     def acknowledge(self, bit: int) -> None:
         pass
 

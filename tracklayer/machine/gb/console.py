@@ -26,6 +26,7 @@ from . import (
     events,
     hdma,
     hooks,
+    interrupts,
     joypad,
     mappers,
     maps,
@@ -42,7 +43,7 @@ from .color import Color
 from .dma import Dma
 from .hdma import Hdma
 from .host import GbHost
-from .interrupts import IE, Interrupts
+from .interrupts import Interrupts
 from .joypad import Joypad
 from .mappers import MapperRegisters
 from .maps import Banks, BootRom
@@ -225,7 +226,12 @@ class GB:
         """The interrupts that are both requested and enabled, as of now. In HALT the boundary has seen to that."""
         if self.clock.left <= 0 and self.cpu.halted == 0:
             registers.catch_up_requests(self)
-        return self.hram[IE] & self.interrupts.flags & 0x1F
+        return interrupts.felt(self)
+
+    @typed
+    def requested(self) -> u8:
+        """The same, as of when devices were last looked at; where they should be, a boundary is due."""
+        return interrupts.felt(self)
 
     @typed
     def acknowledge(self, bit: u3) -> None:

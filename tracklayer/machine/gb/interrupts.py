@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from tracklayer.lang import Array, struct, typed, u8
+from tracklayer.machine.common.clock import Clock
 
 VBLANK = 0
 STAT = 1
@@ -31,6 +32,7 @@ class Interrupts:
 class Machine(Protocol):
     """What interrupts reach of their machine."""
 
+    clock: Clock
     interrupts: Interrupts
     hram: Array[u8]
 
@@ -39,6 +41,22 @@ class Machine(Protocol):
 def request(gb: Machine, bit: u8) -> None:
     """A device asks for interrupt number `bit`."""
     gb.interrupts.flags |= 1 << (bit & 7)
+
+
+@typed
+def felt(gb: Machine) -> u8:
+    """The requests that IE lets through, as of when devices were last looked at."""
+    return gb.hram[IE] & gb.interrupts.flags & 0x1F
+
+
+@typed
+def heed(gb: Machine) -> None:
+    """Something may have been requested, or let through: if so, the CPU sees it before its next instruction.
+
+    What is requested by itself later is an event, and has the CPU look then.
+    """
+    if felt(gb):
+        gb.clock.attention()
 
 
 @typed

@@ -14,7 +14,7 @@ from tracklayer.machine.common.clock import Clock
 from tracklayer.machine.common.registers import Reg
 
 from . import sgb
-from .interrupts import JOYPAD, Interrupts, request
+from .interrupts import JOYPAD, Interrupts, heed, request
 from .sgb import Sgb
 
 RIGHT, LEFT, UP, DOWN, A, B, SELECT, START = (1 << bit for bit in range(8))
@@ -61,7 +61,7 @@ def fell(gb: Machine, before: u8) -> None:
     """Request the interrupt if one of P10 to P13 went from high to low."""
     if before & ~lines(gb) & 15:
         request(gb, JOYPAD)
-        gb.clock.attention()
+        heed(gb)
 
 
 @typed

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from tracklayer.isa.engine import BANK_BITS, OTHER_MAPS
+from tracklayer.isa.engine import BANK_BITS, OTHER_MAPS, WINDOW_BITS
 from tracklayer.lang import Array, null, pointer, struct, typed, u1, u8, u16, u64
 
 from .color import Color
@@ -155,7 +155,7 @@ def select(gb: Machine, low: u16, high: u16, ram: u8, ram_open: u1) -> None:
         place_rom(gb, ROM_LOW, low)
         remap(gb, ROM_LOW, 64)
     if high != gb.banks.high:
-        gb.host.engine.generation ^= u64((high ^ gb.banks.high) & ((1 << ROM_BITS) - 1)) << BANK_BITS
+        other_code(gb, ROM_HIGH, VRAM, u64((high ^ gb.banks.high) & ((1 << ROM_BITS) - 1)) << BANK_BITS)
         gb.banks.high = high
         place_rom(gb, ROM_HIGH, high)
         show(gb, ROM_HIGH, 64, False)
@@ -210,7 +210,7 @@ def select_vram(gb: Machine, bank: u1) -> None:
 def select_wram(gb: Machine, bank: u8) -> None:
     """Another bank of work RAM stands at D000, and at F000."""
     if bank != gb.color.wram_bank:
-        gb.host.engine.generation ^= u64(bank ^ gb.color.wram_bank) << BANK_BITS + ROM_BITS
+        other_code(gb, WRAM, ECHO, u64(bank ^ gb.color.wram_bank) << BANK_BITS)
         gb.color.wram_bank = bank
         place_wram(gb)
         show(gb, WRAM_HIGH, 16, True)
@@ -284,10 +284,17 @@ def open_vram(gb: Machine, is_open: u1) -> None:
         page = u8(page + 1)
 
 
+@typed
+def other_code(gb: Machine, first: Any, end: Any, bits: u64) -> None:
+    """Other code stands on these pages than before; which, the bits of a generation tell that are flipped."""
+    for window in range(first >> WINDOW_BITS - 8, end >> WINDOW_BITS - 8):
+        gb.host.engine.generations[window] ^= bits
+
+
 @typed(outline=True)
 def close_all(gb: Machine) -> None:
-    """OAM DMA begins: no page may be accessed directly."""
-    gb.host.engine.generation ^= OTHER_MAPS
+    """OAM DMA begins: no page may be accessed directly. Code in HRAM runs on."""
+    other_code(gb, 0, ECHO, OTHER_MAPS)
     page: u16 = 0
     while page < 0x100:
         gb.host.read_map[page] = null(u8)
@@ -299,7 +306,7 @@ def close_all(gb: Machine) -> None:
 @typed(outline=True)
 def open_all(gb: Machine) -> None:
     """OAM DMA is over: every page as `remap` left it."""
-    gb.host.engine.generation ^= OTHER_MAPS
+    other_code(gb, 0, ECHO, OTHER_MAPS)
     page: u16 = 0
     while page < 0x100:
         gb.host.read_map[page] = gb.host.open_maps[page]

@@ -13,7 +13,7 @@ from tracklayer.lang import typed, u8, u16
 from tracklayer.machine.common.registers import Reg
 
 from . import apu, boot_rom, color_registers, divider, dma, hdma, joypad, ppu, serial, timer
-from .interrupts import IE
+from .interrupts import IE, heed
 
 
 class Machine(hdma.Machine, divider.Machine, joypad.Machine, apu.Machine, dma.Machine, Protocol):
@@ -51,7 +51,7 @@ def write_if(gb: Machine, value: u8) -> None:
     """
     catch_up_requests_ahead(gb, 1)
     gb.interrupts.flags = value & 0x1F
-    gb.clock.attention()
+    heed(gb)
 
 
 @typed
@@ -62,7 +62,7 @@ def write_ie(gb: Machine, value: u8) -> None:
     timer.reschedule(gb)
     serial.reschedule(gb)
     ppu.reschedule(gb)
-    gb.clock.attention()
+    heed(gb)
 
 
 @typed

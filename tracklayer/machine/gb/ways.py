@@ -89,6 +89,16 @@ class Mapped:
         """One M-cycle in which the CPU's address unit counts an address up or down."""
         self.gb.step(address)
 
+    @typed
+    def requested(self) -> u8:
+        """The requests that IE lets through, as far as is known."""
+        return self.gb.requested()
+
+    @typed
+    def attention(self) -> None:
+        """Have `boundary` run before the next instruction."""
+        self.gb.attention()
+
 
 @struct
 class Unmapped:
@@ -152,6 +162,16 @@ class Unmapped:
     def step(self, address: u16) -> None:
         """One M-cycle in which the CPU's address unit counts an address up or down."""
         self.gb.step(address)
+
+    @typed
+    def requested(self) -> u8:
+        """The requests that IE lets through, as far as is known."""
+        return self.gb.requested()
+
+    @typed
+    def attention(self) -> None:
+        """Have `boundary` run before the next instruction."""
+        self.gb.attention()
 
 
 @typed

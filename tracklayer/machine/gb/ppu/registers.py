@@ -15,6 +15,7 @@ from tracklayer.machine.common.registers import Reg
 
 from .. import events, speed
 from ..interrupts import STAT as STAT_INTERRUPT
+from ..interrupts import heed
 from . import line, objects, pipeline, stat, window
 from .state import (
     BG_ENABLE,
@@ -90,7 +91,7 @@ def write_lcdc(gb: Machine, value: u8) -> None:
         lcd_on(gb)
     if value & LCD_ENABLE:
         match_wy(gb)
-    gb.clock.attention()
+    heed(gb)
 
 
 @typed
@@ -225,7 +226,7 @@ def write_stat(gb: Machine, value: u8) -> None:
     ended = SOURCE_VBLANK if gb.ppu.line == 0 and vblank_just_changed(gb) else 0
     stat.select(gb, value, lingering(gb), ended)
     reschedule(gb)
-    gb.clock.attention()
+    heed(gb)
 
 
 @typed
@@ -316,7 +317,7 @@ def write_lyc(gb: Machine, value: u8) -> None:
     elif gb.ppu.lcdc & LCD_ENABLE:
         stat.update(gb)
     reschedule(gb)
-    gb.clock.attention()
+    heed(gb)
 
 
 @typed
