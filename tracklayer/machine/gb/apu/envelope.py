@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tracklayer.lang import typed, u8
+from tracklayer.lang import typed, u8, u64
+from tracklayer.machine.common.clock import NEVER
 
 from .state import CGB_C, Apu
 
@@ -63,6 +64,38 @@ def step(apu: Apu, channel: Any) -> None:
             envelope.ended = 1
         elif not envelope.ended and value & 7:
             move(apu, channel, value)
+
+
+@typed
+def quiet(apu: Apu, channel: Any) -> u64:
+    """For how many rounds of eight steps, from a time between two counts, nothing but the countdown will move."""
+    envelope = apu.envelopes[channel]
+    pace = register(apu, channel) & 7
+    if envelope.armed:
+        return 0
+    if apu.running >> channel & 1 == 0 or pace == 0 or at_end(apu, channel):
+        return NEVER
+    return u64(max(envelope.countdown, 1) - 1)
+
+
+@typed
+def at_end(apu: Apu, channel: Any) -> bool:
+    """Whether the volume stays where it is, and the countdown runs round in NRx2's pace."""
+    envelope = apu.envelopes[channel]
+    value = register(apu, channel)
+    return envelope.ended != 0 and envelope.volume == (15 if value & 8 else 0) and 0 < envelope.countdown <= value & 7
+
+
+@typed
+def pass_rounds(apu: Apu, channel: Any, rounds: u64) -> None:
+    """So many rounds, as `quiet` allows, pass."""
+    envelope = apu.envelopes[channel]
+    pace = register(apu, channel) & 7
+    if apu.running >> channel & 1 and pace != 0 and at_end(apu, channel):
+        left = u64(envelope.countdown - 1 + 8 * pace - rounds % pace) % pace
+        envelope.countdown = (left + 1) & 7
+    else:
+        envelope.countdown = (envelope.countdown - rounds) & 7
 
 
 @typed

@@ -12,19 +12,48 @@ from __future__ import annotations
 from tracklayer.lang import typed, u64
 from tracklayer.machine.common.clock import NEVER
 
-from . import envelope, length, sweep
-from .state import CHANNELS, ENVELOPES, Apu
+from . import envelope, length
+from . import sweep as sweep_unit
+from .state import CHANNELS, ENVELOPES, NR10, Apu
 
 HALF_BITS = 11
 """log2 of the ticks between two changes of the divider's bit: half a period of 512 Hz."""
 HALF = 1 << HALF_BITS
+ROUND = 16 * HALF
+"""Eight steps: behind these all is where it was, but for what counts."""
 
 
 @typed
 def catch_up(apu: Apu, now: u64) -> None:
     """Do all that was due up to `now`."""
     while min(apu.edge_at, apu.sweep.due) <= now:
+        if u64(apu.edge_at + ROUND) <= now:
+            leap(apu, now)
         next_event(apu)
+
+
+@typed(shared=True)
+def leap(apu: Apu, now: u64) -> None:
+    """Whole rounds up to `now` in which nothing but counters would move, at once; none where that is not sure.
+
+    It begins where no envelope is between its count, its preparation and its step.
+    """
+    sweep = apu.sweep
+    if apu.steps == 7 or apu.skip != 0 or sweep.due != NEVER or (sweep.enabled and apu.registers[NR10] & 0x70):
+        return
+    if u64(apu.edge_at - sweep.triggered_at) <= sweep_unit.HOLD:
+        return
+    rounds = u64(now - apu.edge_at) // ROUND
+    for channel in range(CHANNELS):
+        if apu.lengths[channel].enabled and apu.lengths[channel].left > 0:
+            return
+    for channel in ENVELOPES:
+        rounds = min(rounds, envelope.quiet(apu, channel))
+    if rounds > 0:
+        for channel in ENVELOPES:
+            envelope.pass_rounds(apu, channel, rounds)
+        sweep.counter = (sweep.counter + 2 * rounds) & 7
+        apu.edge_at = u64(apu.edge_at + rounds * ROUND)
 
 
 @typed(shared=True)
@@ -32,7 +61,7 @@ def next_event(apu: Apu) -> None:
     """Do what is due next."""
     now = apu.edge_at
     if apu.sweep.due < now:
-        sweep.check(apu)
+        sweep_unit.check(apu)
     else:
         apu.edge_at = u64(now + HALF)
         if u64(now - apu.origin) & HALF:
@@ -64,7 +93,7 @@ def step(apu: Apu, now: u64) -> None:
         for channel in range(CHANNELS):
             length.clock(apu, channel, now)
     if apu.steps & 3 == 3:
-        sweep.clock(apu, now)
+        sweep_unit.clock(apu, now)
 
 
 @typed
