@@ -92,8 +92,10 @@ def pass_rounds(apu: Apu, channel: Any, rounds: u64) -> None:
     envelope = apu.envelopes[channel]
     pace = register(apu, channel) & 7
     if apu.running >> channel & 1 and pace != 0 and at_end(apu, channel):
-        left = u64(envelope.countdown - 1 + 8 * pace - rounds % pace) % pace
-        envelope.countdown = (left + 1) & 7
+        left = rounds % 420  # a multiple of every pace
+        while left > 0:
+            envelope.countdown = envelope.countdown - 1 if envelope.countdown > 1 else pace
+            left = u64(left - 1)
     else:
         envelope.countdown = (envelope.countdown - rounds) & 7
 
