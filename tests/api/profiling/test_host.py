@@ -27,7 +27,7 @@ def test_every_typed_function_of_the_machine_has_a_part_of_its_own() -> None:
     assert {name for name, part in parts.items() if part == GLUE and name.startswith("f.")} == set()
     assert set(parts.values()) <= set(PARTS)
     assert parts["f.machine.gb.ppu.line.draw"] == DRAWING
-    assert parts["f.machine.gb.apu.listener.mix"] == SOUND
+    assert parts["f.machine.gb.apu.mixing.mix"] == SOUND
     assert parts["lookup"] == BETWEEN
 
 

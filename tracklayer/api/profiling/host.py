@@ -61,6 +61,8 @@ SYMBOLS = (
     ("f.machine.gb.ppu.", PPU),
     ("f.machine.gb.apu.listener.", SOUND),
     ("f.machine.gb.apu.average.", SOUND),
+    ("f.machine.gb.apu.mixing.", SOUND),
+    ("f.machine.gb.apu.ultrasonic.", SOUND),
     ("f.machine.gb.apu.", APU),
     ("f.machine.gb.dma.", DMA),
     ("f.machine.gb.hdma.", DMA),

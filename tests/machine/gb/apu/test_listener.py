@@ -9,6 +9,7 @@ import numpy
 import pytest
 
 from tracklayer.machine.gb.apu import listener as hearing
+from tracklayer.machine.gb.apu import mixing
 from tracklayer.machine.gb.apu.kernel import PHASES, TAPS, UNIT, kernel
 from tracklayer.machine.gb.apu.state import CGB_C, CGB_E, DMG
 
@@ -73,7 +74,7 @@ def test_the_listeners_chip_is_the_guests_chip(seed: int) -> None:
     hearing.finish(chip.listener, chip.now)
     assert settle(chip.listener.apu, chip.now) == chip.settle()
     for channel in range(4):
-        assert chip.listener.levels[channel] == hearing.level(chip.listener.apu, channel)
+        assert chip.listener.levels[channel] == hearing.level(chip.listener, channel)
 
 
 def test_the_sums_of_the_kernels_rows_are_one() -> None:
@@ -155,7 +156,7 @@ def test_after_silence_sound_goes_on_as_if_there_had_been_none() -> None:
             chip.wait(1000)
             if often:
                 hearing.finish(chip.listener, chip.now)
-                quiet += not chip.listener.touched and hearing.silent(chip.listener, 0)
+                quiet += not chip.listener.touched and mixing.silent(chip.listener, 0)
         assert quiet > 100 or not often
         return chip.write(NR12, 0xA0).write(NR14, 0x86).wait(20_000).heard()[0]
 

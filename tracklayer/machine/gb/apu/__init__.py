@@ -4,7 +4,8 @@ For:     what the guest can read back, exactly and lazily: nothing here schedule
 Not for: files and arrays (api/).
 """
 
-from .listener import CHARGE_BITS, Listener
+from .listener import Listener
+from .mixing import CHARGE_BITS
 from .port import COUNT, FIRST, Machine, boot, divider_cleared, hear, pcm, power_up, read, speed_changed, ticks, write
 from .state import CHANNELS, Apu
 

@@ -1,11 +1,12 @@
 """Who hears the chip: a second chip on the same bus, whose output is turned into samples.
 
-For:       playing the channels edge by edge, mixing, and samples at any rate: band-limited, without the constant part.
-Not for:   what the guest can read: that is the first chip's, which never knows whether anybody listens.
+For:       playing the channels edge by edge, at any sampling rate, band-limited.
+Not for:   what needs no edges (average.py, ultrasonic.py); the sum of all, without the constant part (mixing.py); what
+           the guest can read: that is the first chip's, which never knows whether anybody listens.
 Invariant: the second chip is in the state that the first would be in if it were brought as far; `steps` holds the
            differences between samples that are not made yet. All of it is integers, so every engine hears the same,
            and linear, so that it does not matter how often `finish` is called.
-Source:    Pan Docs, "Mixer", "DACs", "Obscure Behavior" (the high-pass filter).
+Source:    Pan Docs, "Mixer", "DACs".
 """
 
 from __future__ import annotations
@@ -15,12 +16,9 @@ from typing import Any
 from tracklayer.lang import (
     Array,
     Ptr,
-    address_of,
     array,
     i16,
-    i32,
     i64,
-    pointer_at,
     struct,
     typed,
     u1,
@@ -31,14 +29,11 @@ from tracklayer.lang import (
     u64,
 )  # fmt: skip
 
-from . import average, channels, noise, pulse, registers, sequencer, wave
+from . import average, channels, mixing, noise, pulse, registers, sequencer, ultrasonic, wave
 from .kernel import PHASES, PHASES_BITS, TAPS, TAPS_BITS, UNIT_BITS, kernel
 from .pairs import left, right
 from .state import CHANNELS, NOISE, NR30, NR32, NR43, NR50, NR51, PULSES, RATE_BITS, WAVE, Apu
-
-CHARGE_BITS = 20
-VOLUME_BITS = 10
-"""One channel of four, at full volume, swings over 240 / 1024 of the range of a sample."""
+from .ultrasonic import PARTS_BITS
 
 
 @struct
@@ -52,7 +47,7 @@ class Listener:
     rate: u32
     """Samples a second."""
     leak: u32
-    """How much of the signal a sample adds to the high-pass filter's charge, << CHARGE_BITS."""
+    """How much of the signal a sample adds to the high-pass filter's charge, << mixing.CHARGE_BITS."""
     base: u64
     """The tick that `lead` is the time of."""
     lead: u64
@@ -74,11 +69,11 @@ class Listener:
     samples: Ptr[i16]
     """Left, right, left, ...: `capacity` pairs for each lane."""
     levels: Array[u64] = array(CHANNELS)
-    """Pairs: what each channel gives now."""
+    """Pairs: what each channel gives now, in sixteenths."""
     sums: Array[u64] = array(CHANNELS)
     """Pairs, by lane: the last sample before the high-pass filter, << UNIT_BITS."""
     charges: Array[i64] = array(2 * CHANNELS)
-    """By lane and side: what the high-pass filter takes off, << CHARGE_BITS."""
+    """By lane and side: what the high-pass filter takes off, << mixing.CHARGE_BITS."""
     apu: Apu
 
 
@@ -99,17 +94,68 @@ def analog(digital: u8, amplification: u64) -> u64:
 
 
 @typed
-def level(apu: Apu, channel: Any) -> u64:
-    """A pair: what the channel gives, when it is up to date. A DAC that is off gives nothing."""
-    if channels.dac(apu, channel):
-        return analog(channels.output(apu, channel), gain(apu, channel))
-    return 0
+def level(listener: Listener, channel: Any) -> u64:
+    """A pair, in sixteenths: what the channel gives, when it is up to date. A DAC that is off gives nothing."""
+    apu = listener.apu
+    if not channels.dac(apu, channel):
+        return 0
+    amplification = gain(apu, channel)
+    if channel != NOISE and ultrasonic.averaged(listener, channel):
+        return ultrasonic.level(apu, channel, amplification)
+    return parts(analog(channels.output(apu, channel), amplification))
+
+
+@typed
+def parts(whole: u64) -> u64:
+    """A pair in sixteenths."""
+    return u64(whole << PARTS_BITS)
+
+
+@typed
+def position_of(listener: Listener, at: u64) -> u64:
+    """A tick in samples since the first of `steps`, with RATE_BITS behind the point."""
+    return u64(listener.lead + u64(u64(at - listener.base) * listener.rate))
+
+
+@typed(shared=True)
+def change(listener: Listener, channel: u2, now: u64, at: u64) -> None:
+    """The channel gives another level from tick `at` on: a pair, in sixteenths."""
+    difference = u64(now - listener.levels[channel])
+    if difference != 0:
+        listener.levels[channel] = now
+        if (left(difference) | right(difference)) & (1 << PARTS_BITS) - 1:
+            step_parts(listener, channel, difference, at)
+        else:
+            step(listener, channel, u64(i64(difference) >> PARTS_BITS), at)
+
+
+@typed(shared=True)
+def step_parts(listener: Listener, channel: u2, difference: u64, at: u64) -> None:
+    """`step`, by sixteenths. What rounding took off the row comes with its last, so that its sum is right."""
+    position = position_of(listener, at)
+    index: u32 = u32(position >> RATE_BITS)
+    if index < listener.capacity:
+        listener.touched = 1
+        row = (position >> (RATE_BITS - PHASES_BITS) & (PHASES - 1)) << TAPS_BITS
+        if listener.separate:
+            index = u32(index + channel * (listener.capacity + TAPS))
+        shape = kernel()
+        rest: u64 = u64(difference << UNIT_BITS - PARTS_BITS)
+        tap: u8 = 0
+        while tap < TAPS:
+            height = shape[row + (tap & TAPS - 1)]
+            now = u64(u64(left(difference) * height >> PARTS_BITS << 32) + (right(difference) * height >> PARTS_BITS))
+            rest = u64(rest - now)
+            if tap == TAPS - 1:
+                now = u64(now + rest)
+            listener.steps[index + tap] = u64(listener.steps[index + tap] + now)
+            tap = u8(tap + 1)
 
 
 @typed(shared=True)
 def step(listener: Listener, channel: u2, change: u64, at: u64) -> None:
     """The channel's level changes by a pair, at tick `at`."""
-    position = u64(listener.lead + u64(u64(at - listener.base) * listener.rate))
+    position = position_of(listener, at)
     index: u32 = u32(position >> RATE_BITS)
     if index < listener.capacity:
         listener.touched = 1
@@ -138,10 +184,7 @@ def relevel(listener: Listener, at: u64) -> None:
     for channel in range(CHANNELS):
         if audible(apu, channel):
             channels.advance(apu, channel, at)
-        now = level(apu, channel)
-        if now != listener.levels[channel]:
-            step(listener, channel, u64(now - listener.levels[channel]), at)
-            listener.levels[channel] = now
+        change(listener, channel, level(listener, channel), at)
 
 
 @typed(shared=True)
@@ -150,6 +193,9 @@ def play_pulse(listener: Listener, channel: Any, to: u64) -> None:
     apu = listener.apu
     own = apu.pulses[channel]
     if not audible(apu, channel):
+        return
+    if ultrasonic.pulse_is(listener, channel):
+        settle(listener, channel, own.step_at, to)
         return
     amplification = gain(apu, channel)
     low, high = analog(0, amplification), analog(apu.envelopes[channel].volume & 15, amplification)
@@ -169,7 +215,15 @@ def play_pulse(listener: Listener, channel: Any, to: u64) -> None:
         own.high = was & 1
         own.step_at = at
         own.stepped_at = u64(at - length)
-        listener.levels[channel] = high if was else low
+        listener.levels[channel] = parts(high if was else low)
+
+
+@typed
+def settle(listener: Listener, channel: Any, first: u64, to: u64) -> None:
+    """What is beyond hearing: from its first short step on there is only an average."""
+    if first <= to:
+        channels.advance(listener.apu, channel, to)
+        change(listener, channel, level(listener, channel), first)
 
 
 @typed(shared=True)
@@ -178,12 +232,15 @@ def play_wave(listener: Listener, to: u64) -> None:
     apu = listener.apu
     if not audible(apu, WAVE):
         return
-    amplification = gain(apu, WAVE)
     own = apu.wave
+    if ultrasonic.wave_is(listener):
+        settle(listener, WAVE, own.fetch_at, to)
+        return
+    amplification = gain(apu, WAVE)
     length = wave.sample_length(own.period)
     at: u64 = own.fetch_at
     index: u8 = own.index
-    was: u64 = listener.levels[WAVE]
+    was: u64 = u64(i64(listener.levels[WAVE]) >> PARTS_BITS)
     if at <= to:
         while at <= to:
             index = (index + 1) & 31
@@ -197,7 +254,7 @@ def play_wave(listener: Listener, to: u64) -> None:
         own.buffer = own.ram[index >> 1 & 15]
         own.fetch_at = at
         own.fetched_at = u64(at - length)
-        listener.levels[WAVE] = was
+        listener.levels[WAVE] = parts(was)
 
 
 @typed(shared=True)
@@ -230,7 +287,7 @@ def play_noise(listener: Listener, to: u64) -> None:
                 if lfsr & 1 != was:
                     step(listener, NOISE, u64(low - high) if was else u64(high - low), at)
                 at = u64(at + round_trip)
-        listener.levels[NOISE] = high if lfsr & 1 else low
+        listener.levels[NOISE] = parts(high if lfsr & 1 else low)
         noise.count(apu, to)
         own.lfsr = lfsr
 
@@ -293,14 +350,14 @@ def begin(listener: Listener) -> None:
     sequencer.catch_up(apu, listener.base)
     for channel in range(CHANNELS):
         channels.advance(apu, channel, listener.base)
-        listener.levels[channel] = level(apu, channel)
+        listener.levels[channel] = level(listener, channel)
         listener.sums[channel] = 0
     for channel in range(CHANNELS):
         lane = channel if listener.separate else 0
-        listener.sums[lane] = u64(listener.sums[lane] + u64(listener.levels[channel] << UNIT_BITS))
+        listener.sums[lane] = u64(listener.sums[lane] + u64(listener.levels[channel] << UNIT_BITS - PARTS_BITS))
     for lane in range(CHANNELS):
-        listener.charges[2 * lane] = i64(left(listener.sums[lane]) << CHARGE_BITS)
-        listener.charges[2 * lane + 1] = i64(right(listener.sums[lane]) << CHARGE_BITS)
+        listener.charges[2 * lane] = i64(left(listener.sums[lane]) << mixing.CHARGE_BITS)
+        listener.charges[2 * lane + 1] = i64(right(listener.sums[lane]) << mixing.CHARGE_BITS)
     listener.begun = 1
 
 
@@ -336,75 +393,9 @@ def finish(listener: Listener, now: u64) -> None:
         kept: u64 = 0
         for lane in range(CHANNELS):
             if lane == 0 or listener.separate:
-                if listener.touched or not silent(listener, lane):
-                    kept = kept | mix(listener, lane, made)
+                if listener.touched or not mixing.silent(listener, lane):
+                    kept = kept | mixing.mix(listener, lane, made)
                 else:
-                    hush(listener, lane, made)
+                    mixing.hush(listener, lane, made)
         listener.touched = kept != 0
         listener.count += made
-
-
-@typed
-def silent(listener: Listener, lane: u2) -> bool:
-    """Whether a lane's samples are 0 as long as there are no steps: the high-pass filter has taken off everything."""
-    total = listener.sums[lane]
-    return listener.charges[2 * lane] >> CHARGE_BITS == left(total) and listener.charges[
-        2 * lane + 1
-    ] >> CHARGE_BITS == right(total)
-
-
-@typed(shared=True)
-def hush(listener: Listener, lane: u2, made: u32) -> None:
-    """So many samples of nothing."""
-    to: u32 = u32(2 * (lane * listener.capacity + listener.count))
-    end = u32(to + 2 * made)
-    while to < end:
-        listener.samples[to] = 0
-        to = u32(to + 1)
-
-
-@typed(shared=True)
-def mix(listener: Listener, lane: u2, made: u32) -> u64:
-    """So many samples of a lane: the sum of all differences, less what the high-pass filter takes off.
-
-    First one after the other, in place of the differences, then several at once to 16 bits.
-    Returns: 0 if no steps are left for later samples.
-    """
-    row: Ptr[u64] = pointer_at(u64(address_of(listener.steps) + lane * (listener.capacity + TAPS) * 8), u64)
-    total: u64 = listener.sums[lane]
-    charge_left: i64 = listener.charges[2 * lane]
-    charge_right: i64 = listener.charges[2 * lane + 1]
-    leak = listener.leak
-    index: u32 = 0
-    while index < made:
-        total = u64(total + row[index])
-        out_left = left(total) - (charge_left >> CHARGE_BITS)
-        out_right = right(total) - (charge_right >> CHARGE_BITS)
-        charge_left = i64(charge_left + i64(out_left * leak))
-        charge_right = i64(charge_right + i64(out_right * leak))
-        row[index] = u64(u64(out_left) << 32) | u32(out_right)
-        index = u32(index + 1)
-    listener.sums[lane] = total
-    listener.charges[2 * lane] = charge_left
-    listener.charges[2 * lane + 1] = charge_right
-    place = u64(lane * listener.capacity + listener.count)
-    samples: Ptr[u32] = pointer_at(u64(address_of(listener.samples) + place * 4), u32)
-    index = 0
-    while index < made:
-        pair = row[index]
-        row[index] = 0
-        samples[index] = sample(i32(pair >> 32)) | sample(i32(pair)) << 16
-        index = u32(index + 1)
-    later: u64 = 0
-    for tap in range(TAPS):
-        kept = row[made + tap]
-        row[made + tap] = 0
-        row[tap] = kept
-        later = later | kept
-    return later
-
-
-@typed
-def sample(level: i32) -> u16:
-    """A level as 16 bits, as they stand in memory."""
-    return max(-32768, min(32767, level >> VOLUME_BITS)) & 0xFFFF
