@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +17,7 @@ import numpy
 import pytest
 
 from tracklayer import Batch, BusyError, GameBoy, Link, RomError, StateError
+from tracklayer.compiler import many_glue
 from tracklayer.machine.gb import build
 
 from .images import cartridge, sender
@@ -305,6 +309,74 @@ def test_helpers_that_listen_hear_of_every_step(threads: int) -> None:
         lone.tick(total)
         batch[0].tick(0)
         assert all(gb.differences(lone) == [] for gb in batch)
+
+
+def test_a_caller_that_is_done_first_sleeps_until_the_last_helper_wakes_it() -> None:
+    lone = GameBoy("demo")
+    lone.tick(4000, render=False)
+    with Batch("demo", 2, threads=2, pictures=None) as batch:
+        for _ in range(3):
+            batch.step(frames=[0, 1300], render=False)
+        assert [gb.frames for gb in batch] == [0, 3900]
+        batch.step(frames=[4000, 100], render=False)
+        assert [gb.differences(lone) for gb in batch] == [[], []]
+
+
+def opened(batch: Batch) -> Any:
+    """The threads of a batch, and the first round of a step of one frame, of which nobody has been told."""
+    threads = batch._threads
+    assert threads is not None
+    batch.step(0)
+    batch.close()
+    threads.calls["open_step"](0)
+    threads.calls["open_round"](batch._everyone_at, len(batch), 1)
+    return threads
+
+
+def test_a_call_that_no_helper_has_heard_is_taken_back() -> None:
+    batch = Batch("demo", 2, threads=2)
+    threads = opened(batch)
+    helper = batch._workers[1]
+    helper.signal = many_glue.CALLED
+    threads.work(0)
+    assert helper.signal == many_glue.LISTENING
+    assert threads.over()
+    assert not batch._job.waiting
+    assert [gb.frames for gb in batch] == [2, 2]
+
+
+def test_a_caller_does_not_sleep_for_ever() -> None:
+    batch = Batch("demo", 2, threads=2)
+    threads = opened(batch)
+    threads.work(0)
+    assert not threads.over()  # the helper is somewhere else, and has not said that it is done
+    assert batch._job.waiting
+    assert [gb.frames for gb in batch] == [2, 2]
+    batch.step(0)
+    assert [gb.frames for gb in batch] == [3, 3]
+
+
+def test_helpers_that_sleep_end_with_their_batch() -> None:
+    batch = Batch("demo", 3, threads=3)
+    batch.step()
+    helpers = list(batch._crew._threads)
+    assert len(helpers) == 2
+    deadline = time.monotonic() + 10
+    while any(worker.signal != many_glue.ASLEEP for worker in batch._workers[1:]) and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert [worker.signal for worker in batch._workers[1:]] == [many_glue.ASLEEP] * 2
+    del batch
+    gc.collect()
+    for helper in helpers:
+        helper.join(10)
+        assert not helper.is_alive()
+
+
+def test_a_program_ends_while_helpers_sleep() -> None:
+    program = "from tracklayer import Batch; import time; batch = Batch('demo', 4, threads=3)\n"
+    program += "batch.step(); time.sleep(0.05); batch.step(); time.sleep(0.05); print(batch[3].frames)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert (done.stdout.split(), done.stderr) == (["2"], "")
 
 
 def test_reset_brings_back_the_chosen_ones() -> None:

@@ -22,7 +22,7 @@ from tracklayer.machine.gb import build
 from tracklayer.machine.gb.memory import HRAM
 
 from . import seats
-from .crew import Crew, Crowd
+from .crew import Crew, Crowd, Stay
 from .engines import STOP_ROOM, Progress
 from .errors import BusyError, StateError
 from .gameboy import BUTTONS, CYCLES_PER_FRAME, GameBoy
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import numpy
     from numpy.typing import ArrayLike, NDArray
 
-    from ..translate.many import Many
+    from ..translate.many import Lock, Many
 
     Bytes = NDArray[numpy.uint8]
 
@@ -70,9 +70,51 @@ def _loop(engine: Any, with_registers: bool, progress: Progress | None) -> Many:
         found = _LOOPS.made.get((engine, with_registers))
         if found is None:
             found = _LOOPS.made[engine, with_registers] = Many(
-                engine, seats.Worker, seats.Job, seats.Seat, seats.ready, seats.turn, known, progress
+                engine, seats.Worker, seats.Job, seats.Seat, seats.ready, seats.turn, known, seats.CALLS, progress
             )
         return found
+
+
+class _Threads(Stay):
+    """What a batch's threads do in a step. Between steps the helpers stay in machine code, without the GIL: they look
+    for the next one a little, then they sleep."""
+
+    def __init__(self, loop: Many, job: Any, workers: list[Any]) -> None:
+        self.loop = loop
+        self.job = job
+        self.workers = workers
+        self.addresses = [ctypes.addressof(worker) for worker in workers]
+        self.calls = loop.calls(ctypes.addressof(job))
+        self.locks: list[Lock] = []
+
+    def begin(self) -> None:
+        from ..translate.many import Lock
+
+        self.locks = [Lock() for _ in self.workers]
+        for worker, lock in zip(self.workers, self.locks, strict=True):
+            worker.signal, worker.lock = 0, lock.address
+
+    def wake(self) -> None:
+        """A step is about to come: to wake takes as long as to prepare it."""
+        for address in self.addresses[1:]:
+            self.loop.wake(address)
+
+    def dismiss(self) -> None:
+        for address in self.addresses[1:]:
+            self.loop.dismiss(address)
+
+    def call(self, number: int) -> bool:
+        """As `Crew.run` wants it."""
+        return bool(self.loop.call(self.addresses[number]))
+
+    def over(self) -> bool:
+        """As `Crew.run` wants it."""
+        return not self.job.busy
+
+    def work(self, number: int) -> None:
+        """A thread's task."""
+        while not self.loop.advance(self.addresses[number]) and not self.job.stop:
+            self.workers[number].spent = 0
 
 
 class Batch:
@@ -199,13 +241,18 @@ class Batch:
         self._job.span = pointer_at(ctypes.addressof(self._spans), seats.Span)
         job: Any = ctypes.addressof(self._job)  # type: ignore[arg-type]
         self._workers: list[Any] = [seats.Worker() for _ in range(threads)]
-        self._addresses: list[int] = [ctypes.addressof(worker) for worker in self._workers]
+        places = [ctypes.addressof(worker) for worker in self._workers]
+        self._job.threads = threads
+        self._job.caller = places[0]
         for number, worker in enumerate(self._workers):
             worker.job = pointer_at(job, seats.Job)
             worker.quota = QUOTA
-            worker.following = self._addresses[(number + 1) % threads]
+            worker.following = places[(number + 1) % threads]
             worker.helps = number > 0
-        self._crew = Crew(threads - 1)
+        self._threads = None if self._loop is None else _Threads(self._loop, self._job, self._workers)
+        self._crew = Crew(threads - 1, self._threads)
+        self._everyone_at: int = self._everyone.ctypes.data
+        self._filled: dict[str, int] = {}
         first: dict[int, int] = {}
         for index, gb in enumerate(self._consoles):
             self._collect_like(index, first.setdefault(id(gb._cartridge), index))
@@ -235,16 +282,18 @@ class Batch:
         errors: dict[int, Exception] = {}
         attended: list[int] = []
         try:
-            self._job.press = pressed is not None
+            together = self._threads is not None and not sound
+            if together:
+                self._open(pressed is not None)
             if pressed is not None:
-                self._buttons[:] = pressed
-            self._frames[:] = wanted
-            self._render[:] = drawn
-            self._job.stop = 0
-            if self._loop is None or sound:
-                attended.extend(range(len(self)))
+                self._fill("buttons", self._buttons, pressed)
+            self._fill("frames", self._frames, wanted)
+            self._fill("render", self._render, drawn)
+            if together:
+                self._run(attended, errors)
             else:
-                self._run(self._loop, attended, errors)
+                self._job.press, self._job.stop = pressed is not None, 0
+                attended.extend(range(len(self)))
         finally:
             self._leave()
         if attended:
@@ -256,25 +305,32 @@ class Batch:
         if errors:
             raise ExceptionGroup(f"{len(errors)} consoles of the batch raised", list(errors.values()))
 
-    def _run(self, loop: Many, attended: list[int], errors: dict[int, Exception]) -> None:
+    def _fill(self, name: str, array: NDArray[Any], given: NDArray[Any] | int) -> None:
+        """What is wanted of each into an array, if that does not hold it already: a step of many consoles leaves
+        little of NumPy in the cache."""
+        if type(given) is not int and type(given) is not bool:
+            self._filled.pop(name, None)
+        elif self._filled.get(name) == given:
+            return
+        else:
+            self._filled[name] = given
+        array[:] = given
+
+    def _open(self, press: bool) -> None:
+        """A step of the threads begins."""
+        assert self._threads is not None
+        self._threads.calls["open_step"](press)
+        self._threads.wake()
+
+    def _run(self, attended: list[int], errors: dict[int, Exception]) -> None:
         """Without the GIL, again and again until all are done but those that Python has to tick."""
-        job, workers, addresses = self._job, self._workers, self._addresses
-        job.step += 1
-        order = self._everyone
-
-        def work(number: int) -> None:
-            while not loop.advance(addresses[number]) and not job.stop:
-                workers[number].spent = 0
-
+        threads = self._threads
+        assert threads is not None
+        order, at = self._everyone, self._everyone_at
         while len(order):
-            job.order = pointer_at(order.ctypes.data, u32)
-            job.busy, job.waiting = len(workers), 0
-            for number, worker in enumerate(workers):
-                worker.next = len(order) * number // len(workers)
-                worker.end = len(order) * (number + 1) // len(workers)
-                worker.left = worker.spent = 0
-            self._crew.run(work, self._stop, lambda number: loop.call(addresses[number]), lambda: not job.busy)
-            if not any(worker.left for worker in workers):
+            threads.calls["open_round"](at, len(order), -(-len(order) // len(self._workers)))
+            self._crew.run(threads.work, self._stop, threads.call, threads.over)
+            if not threads.calls["left"]():
                 return
             states = self._seats["state"]
             again = []
@@ -290,6 +346,7 @@ class Batch:
                 else:
                     again.append(index)
             order = self._everyone[again]
+            at = order.ctypes.data
 
     def _stop(self) -> None:
         self._job.stop = 1
@@ -449,6 +506,7 @@ class Batch:
             if len(states) != len(chosen):
                 raise ValueError(f"these are {len(chosen)} consoles: give as many states, not {len(states)}")
         self._render[chosen] = True
+        self._filled.pop("render", None)
         first: dict[tuple[int, int], int] = {}
         read: dict[tuple[int, int], Snapshot] = {}
         for index, given in zip(chosen, states, strict=True):

@@ -29,11 +29,25 @@ def never() -> bool:
     return False
 
 
-class Crew:
-    """Helpers that wait for work. They are started when first needed, also in a forked child, and end with `close`."""
+class Stay:
+    """Where helpers may stay in a task that is done, until they are called to the next one. This is nowhere."""
 
-    def __init__(self, helpers: int) -> None:
+    def begin(self) -> None:
+        """There are other helpers now, none of whom has stayed anywhere."""
+
+    def dismiss(self) -> None:
+        """Whoever stays leaves the task."""
+
+
+class Crew:
+    """Helpers that wait for work. They are started when first needed, also in a forked child, and end with `close`.
+
+    stay: where they stay between tasks of which `run` is told how they are called.
+    """
+
+    def __init__(self, helpers: int, stay: Stay | None = None) -> None:
         self.helpers = helpers
+        self._stay = stay or Stay()
         self._threads: list[threading.Thread] = []
         self._tasks: SimpleQueue[tuple[Task, int] | None] = SimpleQueue()
         self._done: SimpleQueue[BaseException | None] = SimpleQueue()
@@ -46,17 +60,21 @@ class Crew:
         self,
         task: Task,
         stop: Callable[[], None],
-        call: Callable[[int], object] = nobody,
+        call: Callable[[int], object] | None = None,
         over: Callable[[], object] = never,
     ) -> None:
         """Have the task done.
 
-        call: makes a helper that is still in its last task, for it waits there a little, do this one; whether it could.
+        call: makes a helper that has stayed in its last task do this one; whether it could. None: whoever has stayed
+              is dismissed.
         over: whether all is done already, though helpers may still wait in their tasks.
         Errors: the first that it raised; `stop` is called then, so that the others end soon.
         """
         if self.helpers and (not self._threads or self._process != os.getpid()):
             self._start()
+            call = nobody
+        if call is None:
+            self._stay.dismiss()
             call = nobody
         try:
             while not self._done.empty():
@@ -88,9 +106,10 @@ class Crew:
             threading.Thread(target=_help, args=(self._tasks, self._done), name="tracklayer batch", daemon=True)
             for _ in range(self.helpers)
         ]
+        self._stay.begin()
         for thread in self._threads:
             thread.start()
-        self._end = weakref.finalize(self, _send_home, self._tasks, self.helpers)
+        self._end = weakref.finalize(self, _send_home, self._tasks, self.helpers, self._stay)
         self._end.atexit = False
 
     def close(self) -> None:
@@ -105,9 +124,10 @@ class Crew:
         self._tasks, self._done, self._sent_out = SimpleQueue(), SimpleQueue(), 0
 
 
-def _send_home(tasks: SimpleQueue[tuple[Task, int] | None], count: int) -> None:
+def _send_home(tasks: SimpleQueue[tuple[Task, int] | None], count: int, stay: Stay) -> None:
     for _ in range(count):
         tasks.put(None)
+    stay.dismiss()
 
 
 def _help(tasks: SimpleQueue[tuple[Task, int] | None], done: SimpleQueue[BaseException | None]) -> None:

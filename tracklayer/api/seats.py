@@ -20,6 +20,7 @@ from tracklayer.machine.gb.memory import HRAM
 from tracklayer.machine.gb.ppu import LCD_ENABLE
 from tracklayer.machine.gb.speed import dots
 
+from ..translate.guest import Call
 from .gameboy import CYCLES_PER_FRAME, SLICE
 from .guests import GameBoyGuest
 from .outside import LOOKED_AT
@@ -53,6 +54,9 @@ class Job:
 
     busy: u64
     """Threads that are not done."""
+    threads: u64
+    caller: u64
+    """The address of the worker of the thread that called for this step: the others help it."""
     order: Ptr[u32]
     seats: Ptr[u8]
     step: u32
@@ -61,7 +65,7 @@ class Job:
     stop: u8
     """1: every thread comes back at the end of a slice."""
     waiting: u8
-    """1: none waits for the next step before it comes back."""
+    """1: who is done goes back to Python."""
     press: u8
     """1: `buttons` are held from now on."""
     buttons: Ptr[u8]
@@ -93,6 +97,8 @@ class Worker:
     following: u64
     """The address of the next worker, in a ring: from whom it takes when its part is done."""
     signal: u64
+    lock: u64
+    """What it sleeps on."""
     helps: u8
     left: u32
     """Consoles that this thread put down before they were done."""
@@ -122,6 +128,52 @@ class Seat:
     sent: u8
     lone: u8
     """1: always ticked by Python."""
+
+
+@typed
+def open_step(job: Job, press: u64) -> None:
+    """Another step. press: 1 if the buttons are others now."""
+    job.step = u32(job.step + 1)
+    job.press = u8(press)
+    job.stop = 0
+    job.waiting = 0
+
+
+@typed
+def open_round(job: Job, order: u64, count: u64, share: u64) -> None:
+    """So many consoles are to be run, whose numbers are at an address; `share` for each thread, less for the last."""
+    job.order = pointer_at(order, u32)
+    job.busy = job.threads
+    job.waiting = 0
+    place = job.caller
+    first: u64 = 0
+    number: u64 = 0
+    while number < job.threads:
+        worker = pointer_at(place, Worker)
+        worker[0].next = first
+        first = min(u64(first + share), count)
+        worker[0].end = first
+        worker[0].left = 0
+        worker[0].spent = 0
+        place = worker[0].following
+        number = u64(number + 1)
+
+
+@typed
+def left(job: Job) -> u64:
+    """How many consoles were put down before they were done."""
+    place = job.caller
+    found: u64 = 0
+    number: u64 = 0
+    while number < job.threads:
+        worker = pointer_at(place, Worker)
+        found = u64(found + worker[0].left)
+        place = worker[0].following
+        number = u64(number + 1)
+    return found
+
+
+CALLS = {"open_step": Call(open_step, 1), "open_round": Call(open_round, 3), "left": Call(left, 0, True)}
 
 
 @typed

@@ -1,17 +1,16 @@
 """The ways between generated code and everything else, as IR text: in and out of handlers, and calls of Python objects.
 
-For:       `enter`, `leave` of a calling convention; `run`, `advance` and `advance_all`, which give up the GIL around
-           `enter`; the entries behind `ask` and `tell`.
-Not for:   the C API's addresses (native/calls.py gives them; they are read from the table that the Host points to).
+For:       `enter`, `leave` of a calling convention; `run` and `advance`, which give up the GIL around `enter`; the
+           entries behind `ask` and `tell`.
+Not for:   the loop of a batch (many_glue.py); the C API's addresses (native/calls.py gives them; they are read from the
+           table that the Host points to).
 Invariant: `host.thread` is whoever gave up the GIL to run the context, null as long as Python code may run: calls of
            Python take it from there, and put it back. An exception never stays pending: it is moved to `host.error`.
 """
 
 from __future__ import annotations
 
-import platform
 import struct
-from typing import NamedTuple
 
 from ..lang import Host, layout
 from .convention import Convention
@@ -62,6 +61,7 @@ SLOT_API = (
     "PyLong_AsLongLong", "PyLong_FromLongLong", "PyEval_SaveThread", "PyEval_RestoreThread", "PyErr_Occurred",
     "PyBytes_AsString", "PyObject_IsTrue", "PyThread_get_thread_ident", "PyThreadState_Get",
     "PyThreadState_GetInterpreter", "PyInterpreterState_ThreadHead", "PyThreadState_Next",
+    "PyThread_acquire_lock_timed", "PyThread_release_lock",
 )  # fmt: skip
 """What the builtins call, in the order of the image's slots: they have no context yet from which to reach a table."""
 
@@ -69,7 +69,7 @@ PLACE = struct.Struct("<QQ")
 """What builtins are bound to, as bytes: the context's address, and where to enter generated code."""
 
 
-def _slots() -> str:
+def load_slots() -> str:
     """Load the addresses of `SLOT_API`."""
     return "\n".join(
         f"  %at.{name} = getelementptr inbounds ptr, ptr @{SLOTS}, i64 {index}\n  %{name} = load ptr, ptr %at.{name}"
@@ -133,7 +133,7 @@ def advance_glue(thread: int) -> str:
     """
     return f"""
 define ptr @advance(ptr %self, ptr %arguments, i64 %count) nounwind {{
-{_slots()}
+{load_slots()}
 {_BOUND}
 {_integers(1)}
   call void @begin(ptr %context, i64 %value.0)
@@ -168,7 +168,7 @@ read.{name}:"""
     )
     return f"""
 define ptr @step(ptr %self, ptr %arguments, i64 %count) nounwind {{
-{_slots()}
+{load_slots()}
 {_BOUND}
 {_integers(1)}
 {truths}
@@ -212,7 +212,7 @@ def builtin_glue(name: str, function: str, arguments: int, returns: bool) -> str
     call = f"%found = call i64 @{function}({values})" if returns else f"call void @{function}({values})"
     return f"""
 define ptr @{name}(ptr %self, ptr %arguments, i64 %count) nounwind {{
-{_slots()}
+{load_slots()}
 {_BOUND}
 {_integers(arguments)}
   {call}
@@ -240,210 +240,6 @@ look.{index}:
 read.{index}:"""
         for index in range(count)
     )
-
-
-class BatchPlaces(NamedTuple):
-    """Where `advance_all_glue` finds things: offsets of fields of whoever describes a batch."""
-
-    thread: int
-    """Of the thread state, in a context."""
-    job: int
-    """This one and the next six: in a worker."""
-    next: int
-    """Where the worker is in its part of `order`, and where this ends. Others may take from it too."""
-    end: int
-    following: int
-    """The next worker, in a ring."""
-    helps: int
-    """1: this thread waits a little for the next job when it is done."""
-    signal: int
-    """AWAY, LISTENING or CALLED."""
-    busy: int
-    """This one and the next four: in a job. Workers that are not done."""
-    waiting: int
-    """1: nobody is to wait for the next job."""
-    stop: int
-    order: int
-    """The seats' numbers, u32."""
-    seats: int
-    context: int
-    """In a seat."""
-    seat_size: int
-
-
-class _Hint(NamedTuple):
-    """An instruction that says that the processor waits in a loop."""
-
-    declare: str
-    call: str
-
-
-_PAUSE = (
-    _Hint("declare void @llvm.aarch64.hint(i32)", "call void @llvm.aarch64.hint(i32 1)")
-    if platform.machine().lower() in ("aarch64", "arm64")
-    else _Hint("declare void @llvm.x86.sse2.pause()", "call void @llvm.x86.sse2.pause()")
-)
-"""PAUSE, or YIELD."""
-
-AWAY, LISTENING, CALLED = range(3)
-"""Whether a helping thread waits for the next job without having gone back to Python, and was given it."""
-
-PATIENCE = 1000
-"""How often a thread looks before it stops waiting: some 50 microseconds, about as long as waking one takes."""
-
-
-def call_glue(places: BatchPlaces) -> str:
-    """`call(worker)`, the code of a METH_FASTCALL builtin: 1 if the worker's thread listened, and has the job now."""
-    return f"""
-define ptr @call(ptr %self, ptr %arguments, i64 %argument.count) nounwind {{
-{_slots()}
-  %object = load ptr, ptr %arguments
-  %address = call i64 %PyLong_AsLongLong(ptr %object)
-  %worker = inttoptr i64 %address to ptr
-  %signal.at = getelementptr inbounds i8, ptr %worker, i64 {places.signal}
-  %swap = cmpxchg ptr %signal.at, i64 {LISTENING}, i64 {CALLED} acq_rel acquire
-  %called = extractvalue {{ i64, i1 }} %swap, 1
-  %number = zext i1 %called to i64
-  %result = call ptr %PyLong_FromLongLong(i64 %number)
-  ret ptr %result
-}}
-"""
-
-
-def advance_all_glue(places: BatchPlaces) -> str:
-    """`advance_all(worker, handler)`, the code of a METH_FASTCALL builtin: one thread's part of running many contexts.
-
-    While the program's `ready(worker)` says so it takes the next seat of the worker's part, or when that is empty of
-    another's, as one step that no other thread comes between, and enters its context as often as `turn(context,
-    worker, seat)` asks for. Without the GIL, which the contexts' callables get as they do in `advance`.
-
-    When nothing is left it waits a little, because to wake a thread takes longer than most jobs: one that helps, for
-    the next job; one that does not, for the others to be done.
-    Returns: 1 if nothing was left, 0 if `ready` said no.
-    """
-    return f"""
-{_PAUSE.declare}
-{slots_table()}
-define ptr @advance_all(ptr %self, ptr %arguments, i64 %argument.count) nounwind {{
-{_slots()}
-  %object.0 = load ptr, ptr %arguments
-  %worker.address = call i64 %PyLong_AsLongLong(ptr %object.0)
-  %at.1 = getelementptr inbounds ptr, ptr %arguments, i64 1
-  %object.1 = load ptr, ptr %at.1
-  %code = call i64 %PyLong_AsLongLong(ptr %object.1)
-  %worker = inttoptr i64 %worker.address to ptr
-  %handler = inttoptr i64 %code to ptr
-  %job.at = getelementptr inbounds i8, ptr %worker, i64 {places.job}
-  %job = load ptr, ptr %job.at
-  %busy.at = getelementptr inbounds i8, ptr %job, i64 {places.busy}
-  %waiting.at = getelementptr inbounds i8, ptr %job, i64 {places.waiting}
-  %stop.at = getelementptr inbounds i8, ptr %job, i64 {places.stop}
-  %order.at = getelementptr inbounds i8, ptr %job, i64 {places.order}
-  %seats.at = getelementptr inbounds i8, ptr %job, i64 {places.seats}
-  %signal.at = getelementptr inbounds i8, ptr %worker, i64 {places.signal}
-  %helps.at = getelementptr inbounds i8, ptr %worker, i64 {places.helps}
-  %helps.byte = load i8, ptr %helps.at
-  %helps = icmp ne i8 %helps.byte, 0
-  %state = call ptr %PyEval_SaveThread()
-  br label %start
-start:
-  %order = load ptr, ptr %order.at
-  %seats = load ptr, ptr %seats.at
-  br label %more
-more:
-  %ready = call i64 @ready(ptr %worker)
-  %ends = icmp eq i64 %ready, 0
-  br i1 %ends, label %out, label %take
-take:
-  %owner = phi ptr [ %worker, %more ], [ %other, %pass ]
-  %next.at = getelementptr inbounds i8, ptr %owner, i64 {places.next}
-  %end.at = getelementptr inbounds i8, ptr %owner, i64 {places.end}
-  %place = atomicrmw add ptr %next.at, i64 1 monotonic
-  %end = load i64, ptr %end.at
-  %left = icmp ult i64 %place, %end
-  br i1 %left, label %sit, label %pass
-pass:
-  %following.at = getelementptr inbounds i8, ptr %owner, i64 {places.following}
-  %other = load ptr, ptr %following.at
-  %round = icmp eq ptr %other, %worker
-  br i1 %round, label %done, label %take
-sit:
-  %index.at = getelementptr inbounds i32, ptr %order, i64 %place
-  %index = load i32, ptr %index.at
-  %index.wide = zext i32 %index to i64
-  %offset = mul i64 %index.wide, {places.seat_size}
-  %seat = getelementptr inbounds i8, ptr %seats, i64 %offset
-  %context.at = getelementptr inbounds i8, ptr %seat, i64 {places.context}
-  %context = load ptr, ptr %context.at
-  %thread.at = getelementptr inbounds i8, ptr %context, i64 {places.thread}
-  store ptr %state, ptr %thread.at
-  br label %ask
-ask:
-  %runs = call i64 @turn(ptr %context, ptr %worker, ptr %seat)
-  %stands = icmp eq i64 %runs, 0
-  br i1 %stands, label %stand, label %run
-run:
-  call void @enter(ptr %context, ptr %handler)
-  br label %ask
-stand:
-  store ptr null, ptr %thread.at
-  br label %more
-done:
-  br i1 %helps, label %helper_done, label %caller_done
-helper_done:
-  ; in this order: who sees that nobody is busy may call
-  store atomic i64 {LISTENING}, ptr %signal.at release, align 8
-  %helper.before = atomicrmw sub ptr %busy.at, i64 1 acq_rel
-  br label %listen
-listen:
-  %looks = phi i64 [ 0, %helper_done ], [ %looks.more, %still ]
-  %signal = load atomic i64, ptr %signal.at acquire, align 8
-  %called = icmp eq i64 %signal, {CALLED}
-  br i1 %called, label %answer, label %consider
-consider:
-  %patient = icmp ult i64 %looks, {PATIENCE}
-  %waiting = load atomic i8, ptr %waiting.at monotonic, align 1
-  %stop = load atomic i8, ptr %stop.at monotonic, align 1
-  %either = or i8 %waiting, %stop
-  %calm = icmp eq i8 %either, 0
-  %stays = and i1 %patient, %calm
-  br i1 %stays, label %still, label %rise
-still:
-  {_PAUSE.call}
-  %looks.more = add i64 %looks, 1
-  br label %listen
-rise:
-  %swap = cmpxchg ptr %signal.at, i64 {LISTENING}, i64 {AWAY} acq_rel acquire
-  %risen = extractvalue {{ i64, i1 }} %swap, 1
-  br i1 %risen, label %out, label %answer
-answer:
-  store atomic i64 {AWAY}, ptr %signal.at monotonic, align 8
-  br label %start
-caller_done:
-  %caller.before = atomicrmw sub ptr %busy.at, i64 1 acq_rel
-  br label %watch
-watch:
-  %watched = phi i64 [ 0, %caller_done ], [ %watched.more, %watch_on ]
-  %busy = load atomic i64, ptr %busy.at acquire, align 8
-  %alone = icmp eq i64 %busy, 0
-  br i1 %alone, label %out, label %watch_more
-watch_more:
-  %watching = icmp ult i64 %watched, {PATIENCE}
-  br i1 %watching, label %watch_on, label %hurry
-watch_on:
-  {_PAUSE.call}
-  %watched.more = add i64 %watched, 1
-  br label %watch
-hurry:
-  store atomic i8 1, ptr %waiting.at release, align 1
-  br label %out
-out:
-  %outcome = phi i64 [ 0, %more ], [ 1, %rise ], [ 1, %watch ], [ 1, %hurry ]
-  call void %PyEval_RestoreThread(ptr %state)
-  %result = call ptr %PyLong_FromLongLong(i64 %outcome)
-  ret ptr %result
-}}
-"""
 
 
 def host_offset(name: str) -> int:
