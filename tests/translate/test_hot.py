@@ -61,6 +61,11 @@ def test_the_key_is_of_all_that_the_code_depends_on() -> None:
     assert region_key(region_of(LOOP)) in keys
 
 
+def test_a_guest_in_several_files_depends_on_all_of_them() -> None:
+    kept = cache.source_digest(hot_module.sources_of(ToyGuest)[-1:])
+    assert kept == cache.source_digest((Path(__file__).with_name("toy"),))
+
+
 def run(engine: Any, toy: Any, limit: int) -> None:
     while engine.runner(toy)(limit) & 63 == ToyGuest.stop_for_room:
         engine.make_room(toy)

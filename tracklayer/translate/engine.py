@@ -38,9 +38,12 @@ def api_addresses(names: Iterable[str]) -> list[int]:
 
 
 def sources_of(guest: type[Guest]) -> tuple[Path, ...]:
-    """What an engine depends on: this package, and the guest's own module where that lies elsewhere."""
+    """What an engine depends on: this package, and where the guest lies elsewhere, its module, with those beside it if
+    they are a package."""
     own = Path(inspect.getfile(guest)).resolve()
-    return SOURCES if own.is_relative_to(PACKAGE) else (*SOURCES, own)
+    if own.is_relative_to(PACKAGE):
+        return SOURCES
+    return (*SOURCES, own.parent if "." in guest.__module__ else own)
 
 
 class Interpreter:

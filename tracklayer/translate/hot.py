@@ -311,16 +311,16 @@ def serve() -> None:
 
 
 def _guest(name: str, file: str, qualified: str) -> Any:
-    """A guest by the names of its module and class, or from the module's file where it cannot be imported by name."""
-    import importlib.util
+    """A guest by the names of its module and class; where Python would not find that, from where its file lies."""
+    import importlib
+    from pathlib import Path
 
     try:
         found: Any = importlib.import_module(name)
     except ImportError:
-        spec = importlib.util.spec_from_file_location(name, file)
-        assert spec is not None and spec.loader is not None
-        found = sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(found)
+        path = Path(file)
+        sys.path.append(str(path.parents[name.count(".") + (path.stem == "__init__")]))
+        found = importlib.import_module(name)
     for part in qualified.split("."):
         found = getattr(found, part)
     return found
