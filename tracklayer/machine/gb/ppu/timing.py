@@ -61,6 +61,9 @@ def catch_up(gb: Machine) -> None:
     while gb.ppu.next <= now:
         if gb.ppu.phase == LINE_BEGIN and u64(gb.ppu.next + DOTS_PER_LINE) <= now and whole_lines(gb) > 0:
             run_lines(gb, now)
+        elif gb.ppu.phase == SCAN_END and rest_passes(gb, now):
+            window.line_drawn(gb)
+            step_at(gb, LINE_BEGIN, DOTS_PER_LINE)
         else:
             advance(gb)
 
@@ -83,6 +86,14 @@ def whole_lines(gb: Machine) -> u8:
         if line < gb.ppu.lyc <= last:
             last = u8(gb.ppu.lyc - 1)
     return u8(max(last - line, 0))
+
+
+@typed
+def rest_passes(gb: Machine, now: u64) -> bool:
+    """Whether this line and the next are over, and nobody sees the rest of this one's steps: `run_lines` is next."""
+    if gb.host.drawing | gb.ppu.first_line or u64(gb.ppu.line_start + 2 * DOTS_PER_LINE) > now:
+        return False
+    return whole_lines(gb) > 0
 
 
 @typed(outline=True)
@@ -231,7 +242,11 @@ def line_compare(gb: Machine) -> None:
         request(gb, VBLANK_INTERRUPT)
         frame_end(gb)
     elif gb.ppu.line == LINES - 1:
-        step_at(gb, LINE_153_LY, access.ly_zero_dot(gb))
+        if gb.ppu.stat & SOURCE_LYC == 0 and u64(gb.ppu.line_start + ZERO_DOT) <= speed.dots(gb):
+            gb.ppu.ly = 0  # nobody has seen what it was in between, nor what it was compared with
+            gb.ppu.compare = 0
+        else:
+            step_at(gb, LINE_153_LY, access.ly_zero_dot(gb))
     stat.update(gb)
 
 
