@@ -6,8 +6,10 @@ Prints what `tracklayer.Batch` is held to, side by side with what was measured:
   a process of their own;
 - frames for each second of processor time, against a lone console that is ticked over the same frames with the same
   buttons, alternately. "drawn": the batch also fills in the array of RGB pictures, the lone console only draws;
-- frames a second of two threads against one, alternately: by the wall clock, which means something only if no other
-  process wants the cores, and by processor time for each frame, which is what the threads cost each other.
+- frames a second of two threads against one, step by step: a step of one batch, then the same step of another with the
+  other number of threads, who begins changing. "Neighbours" is the median of the ratios of such pairs by the clock.
+  "At best" takes for each step the least time of all runs, for they all do the same: what other processes and the host
+  of a virtual machine take away falls out. By processor time it is what the threads cost each other.
 
 Without ROMs: the Game Boy games of the test programs (TRACKLAYER_ROMS) and the demo.
 """
@@ -22,8 +24,9 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy
 
@@ -33,6 +36,8 @@ from .consoles import games
 
 MEBIBYTE = 1 << 20
 BARS = {"MiB": 1024, "seconds": 5.0, "per core": 0.8, "threads": 1.9}
+KINDS = ("not drawn", "drawn")
+RATIOS = ("per core", "per core at best", "threads", "threads at best", "threads by processor time")
 WARM_UP = 120
 STEPS = 60
 
@@ -78,38 +83,83 @@ def lone(gb: GameBoy, frames: int, render: bool) -> float:
     return time.process_time() - start
 
 
-def together(batch: Batch, frames: int, render: bool) -> tuple[float, float]:
-    """Seconds, and seconds of processor time, for the steps of all."""
-    start, spent = time.perf_counter(), time.process_time()
+class Taken(NamedTuple):
+    """What each step took, in seconds, by the number of threads less one: of the clock, and of processors."""
+
+    wall: tuple[list[float], list[float]]
+    spent: tuple[list[float], list[float]]
+
+
+def together(batches: tuple[Batch, Batch], frames: int, render: bool) -> Taken:
+    """The steps of both batches, one of each in turn."""
+    taken = Taken(([], []), ([], []))
     for turn in range(STEPS):
-        batch.step(buttons_of(turn), frames, render)
-    return time.perf_counter() - start, time.process_time() - spent
+        for which in (0, 1) if turn % 2 else (1, 0):
+            start, spent = time.perf_counter(), time.process_time()
+            batches[which].step(buttons_of(turn), frames, render)
+            taken.wall[which].append(time.perf_counter() - start)
+            taken.spent[which].append(time.process_time() - spent)
+    return taken
+
+
+def at_best(runs: Sequence[Sequence[float]]) -> float:
+    """The sum of what each step took in the run in which it took least."""
+    return sum(min(times) for times in zip(*runs, strict=True))
 
 
 def speeds(rom: str, count: int, frames: int, render: bool, runs: int) -> dict[str, float]:
-    """Ratios of runs next to each other, their medians, and what a lone console takes for a frame."""
-    one, two = (Batch(rom, count, threads=threads) for threads in (1, 2))
+    """What a lone console takes for a frame, and the ratios that the module's text tells of."""
+    batches = Batch(rom, count, threads=1), Batch(rom, count, threads=2)
     gb = GameBoy(rom)
     gb.tick(WARM_UP)
     start = gb.snapshot()
-    found: dict[str, list[float]] = {"lone us": [], "per core": [], "threads": [], "threads by processor time": []}
+    alone: list[float] = []
+    taken: list[Taken] = []
     repeats = max(1, min(count, 20))
+    for batch in batches:  # code is laid, and memory touched, for the first time
+        batch.reset(None, start)
+        for turn in range(STEPS):
+            batch.step(buttons_of(turn), frames, render)
     for _ in range(runs):
-        alone = 0.0
+        spent = 0.0
         for _ in range(repeats):
             gb.restore(start)
-            alone += lone(gb, frames, render) / repeats
-        for batch in (one, two):
+            spent += lone(gb, frames, render) / repeats
+        alone.append(spent)
+        for batch in batches:
             batch.reset(None, start)
-        wall_one, spent_one = together(one, frames, render)
-        wall_two, spent_two = together(two, frames, render)
-        found["lone us"].append(alone / STEPS / frames * 1e6)
-        found["per core"].append(alone * count / spent_one)
-        found["threads"].append(wall_one / wall_two)
-        found["threads by processor time"].append(2 * spent_one / spent_two)
-    for batch in (one, two):
+        taken.append(together(batches, frames, render))
+    for batch in batches:
         batch.close()
-    return {name: statistics.median(values) for name, values in found.items()}
+    neighbours = [one / two for run in taken for one, two in zip(*run.wall, strict=True)]
+    walls = [at_best([run.wall[which] for run in taken]) for which in (0, 1)]
+    costs = [at_best([run.spent[which] for run in taken]) for which in (0, 1)]
+    return {
+        "lone us": statistics.median(alone) / STEPS / frames * 1e6,
+        "per core": statistics.median(
+            spent * count / sum(run.spent[0]) for spent, run in zip(alone, taken, strict=True)
+        ),
+        "per core at best": min(alone) * count / costs[0],
+        "threads": statistics.median(neighbours),
+        "threads at best": walls[0] / walls[1],
+        "threads by processor time": 2 * costs[0] / costs[1],
+    }
+
+
+def table(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """The lines of a Markdown table."""
+    yield "| game | made in | memory | | lone, us a frame | a core of the batch | two threads | at best |"
+    yield "| --- | --- | --- | --- | --- | --- | --- | --- |"
+    yield f"| bar | {BARS['seconds']:.0f} s | {BARS['MiB']} MiB | | | {BARS['per core']} | {BARS['threads']} | |"
+    for row in rows:
+        name, made_in, memory = Path(row["rom"]).stem, f"{row['seconds']:.2f} s", f"{row['MiB']:.0f} MiB"
+        for kind in KINDS:
+            found = row[kind]
+            yield (
+                f"| {name} | {made_in} | {memory} | {kind} | {found['lone us']:.1f} | {found['per core']:.2f}"
+                f" | {found['threads']:.2f} | {found['threads at best']:.2f} |"
+            )
+            name = made_in = memory = ""
 
 
 def main() -> None:
@@ -121,22 +171,26 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=4, help="frames in a step")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--table", action="store_true", help="print the results as a Markdown table, too")
     options = parser.parse_args()
     rows: list[dict[str, Any]] = []
     for rom in options.roms or games():
         seconds, size = made(rom, options.count)
         row: dict[str, Any] = {"rom": Path(rom).name, "seconds": seconds, "MiB": size}
         for render in (False, True):
-            row["drawn" if render else "not drawn"] = speeds(rom, options.stepped, options.frames, render, options.runs)
+            row[KINDS[render]] = speeds(rom, options.stepped, options.frames, render, options.runs)
         rows.append(row)
         if not options.json:
             print(f"{row['rom']}: {options.count} consoles in {seconds:.2f} s (bar {BARS['seconds']:.0f}), "
                   f"{size:.0f} MiB (bar {BARS['MiB']})")  # fmt: skip
-            for kind in ("not drawn", "drawn"):
-                print(f"  {kind:<9} lone {row[kind]['lone us']:6.1f} us a frame"
-                      f"   a core of the batch {row[kind]['per core']:.2f} of that (bar {BARS['per core']})"
-                      f"   two threads {row[kind]['threads']:.2f} of one, "
-                      f"{row[kind]['threads by processor time']:.2f} by processor time (bar {BARS['threads']})",
+            for kind in KINDS:
+                found = row[kind]
+                print(f"  {kind:<9} lone {found['lone us']:6.1f} us a frame"
+                      f"   a core of the batch {found['per core']:.2f} of that (bar {BARS['per core']}),"
+                      f" at best {found['per core at best']:.2f}"
+                      f"   two threads: neighbours {found['threads']:.2f} (bar {BARS['threads']}),"
+                      f" at best {found['threads at best']:.2f},"
+                      f" by processor time {found['threads by processor time']:.2f}",
                       flush=True)  # fmt: skip
     machine = {
         "machine": platform.processor() or platform.machine(),
@@ -148,10 +202,12 @@ def main() -> None:
     if options.json:
         print(json.dumps({"batch": rows, "bars": BARS, **machine}, indent=1))
         return
-    for kind in ("not drawn", "drawn"):
-        for name in ("per core", "threads", "threads by processor time"):
+    for kind in KINDS:
+        for name in RATIOS:
             values = [row[kind][name] for row in rows]
             print(f"{kind:<9} {name:<26} median {statistics.median(values):.2f}, least {min(values):.2f}")
+    if options.table:
+        print(*table(rows), sep="\n")
     print(machine)
 
 
