@@ -2,9 +2,11 @@
 
 Loops that count, copy, fill, add up, wait for memory that an interrupt's handler changes, wait for a register, or only
 pass the time; with ways that part and meet, routines, and loops inside; over page ends, into video RAM, HRAM, registers
-and closed memory; with quick timers, the screen on and off, DMA, and at either speed. Their starting values change from
-one time to the next, so that they end at any place. Blocks and regions are held against the interpreter. Every
-difference is printed with the program's seed; the exit status is 1 if there was any.
+and closed memory; routines that call themselves and each other, on a stack that crosses pages, is moved, written over
+or next to code, and return to where they were not called from; with quick timers, the screen on and off, DMA, and at
+either speed. Their starting values change from one time to the next, so that they end at any place. Blocks and regions
+are held against the interpreter. Every difference is printed with the program's seed; the exit status is 1 if there was
+any.
 """
 
 from __future__ import annotations
@@ -72,6 +74,7 @@ class Writer:
     def __init__(self, source: Random) -> None:
         self.source = source
         self.labels = 0
+        self.routines: list[str] = []
 
     def label(self) -> str:
         self.labels += 1
@@ -140,7 +143,45 @@ class Writer:
         way = source.choice(("NZ", "Z"))
         return [f"{begin}:", ask, test, f"JR {way},{begin}x", "DEC B", f"JR NZ,{begin}", f"{begin}x:"]
 
+    def routine(self, others: list[str]) -> str:
+        """A routine that calls itself, or one of others, with a smaller A each time."""
+        source, name = self.source, self.label()
+        pair = source.choice(("BC", "DE", "HL"))
+        other = source.choice((*others, name))
+        nothing = "LD HL,SP+2\nINC [HL]\nDEC [HL]"
+        changes = ("LD [HL],A", "LD [DE],A", "INC [HL]", "INC HL", "ADD HL,DE", nothing, "INC DE")
+        lines = [f"{name}:", source.choice(("CP A,2\nRET C", "CP A,3\nRET C", "AND A,A\nRET Z"))]
+        lines += self.some(changes, 1) if source.random() < 0.3 else []
+        lines += ["PUSH AF", *self.some(QUIET, 1), "POP AF"] if source.random() < 0.3 else []
+        lines += ["PUSH AF", "DEC A", f"CALL {name}", *self.some(QUIET, 1), "POP AF"]
+        if source.random() < 0.7:
+            lines += [f"PUSH {pair}", source.choice(("SUB A,2", "SRL A", "AND A,1")), f"CALL {other}"]
+            lines += [*self.some(changes, 1), f"POP {source.choice(('BC', 'DE', 'HL', pair))}"]
+        lines += self.some(QUIET, 2)
+        ends = ("RET", "RET", "RET", "RET NC\nRET", "POP HL\nJP HL", "POP DE\nPUSH DE\nRET", "INC SP\nDEC SP\nRET",
+                "POP DE\nINC DE\nPUSH DE\nRET", "LD HL,SP+0\nINC [HL]\nRET", "JP Z,short\nJP longer")  # fmt: skip
+        lines.append(source.choice(ends))
+        self.routines += lines
+        return name
+
+    def recursion(self) -> list[str]:
+        """Calls of routines that call themselves, with a stack that may be elsewhere, or next to code."""
+        source = self.source
+        names = [self.routine([])]
+        names += [self.routine(names) for _ in range(source.randrange(2))]
+        lines = [f"LD A,{source.randrange(2, 12)}", f"CALL {source.choice(names)}", "NOP", "NOP"]
+        if source.random() < 0.3:  # a stack of its own
+            there = source.choice(("$D103", "$C208", "$DF02", "$E003", "$FFF8", "$9804", "$DDFE", "$C0F1"))
+            back = "LD A,[$C0E0]\nLD L,A\nLD A,[$C0E1]\nLD H,A\nLD SP,HL"
+            lines = ["LD [$C0E0],SP", f"LD SP,{there}", *lines, back]
+        if source.random() < 0.2:  # a routine that the stack may grow over
+            place = f"${source.choice((0xDFB0, 0xDFD3, 0xDFE8, 0xCFD4, 0xCFF0)):X}"
+            lines = ["LD A,$C9", f"LD [{place}],A", f"CALL {place}", *lines]
+        return lines
+
     def loop(self) -> list[str]:
+        if self.source.random() < 0.3:
+            return self.recursion()
         kind = self.source.choice((self.copying, self.waiting, lambda: self.counted(1), lambda: self.counted(1)))
         return ["PUSH HL", "POP HL", *self.setup(), *kind()]
 
@@ -177,13 +218,15 @@ def image(seed: int) -> bytes:
     """A cartridge with loops."""
     source = Random(seed)
     writer = Writer(source)
+    loops = "\n".join(line for _ in range(source.randrange(1, 5)) for line in writer.loop())
     text = TEXT.format(
-        handlers=writer.handlers(), routines=ROUTINES, stack=source.choice(("$DFF0", "$FFFE", "$CFFF", "$D001")),
+        handlers=writer.handlers(), routines="\n".join((ROUTINES, *writer.routines)),
+        stack=source.choice(("$DFF0", "$FFFE", "$CFFF", "$D001", "$DF18", "$D102")),
         lcdc=source.choice((0, 0x91, 0x91, 0xF7)), tma=source.randrange(256), tac=source.choice((0, 4, 5, 5, 6, 7)),
         stat=source.choice((0, 0, 8, 0x40, 0x78)), enable=source.choice((0, 1, 4, 5, 31, 7)),
         interrupts=source.choice(("EI", "EI", "NOP")),
         speed="LD A,1\nLDH [$FF4D],A\nSTOP" if source.random() < 0.2 else "",
-        loops="\n".join(line for _ in range(source.randrange(1, 5)) for line in writer.loop()),
+        loops=loops,
     )  # fmt: skip
     made = bytearray(assemble(text, SM83, name=f"loops {seed}", size=0x8000).data)
     made[0x143] = source.choice((0x00, 0x80))

@@ -40,7 +40,7 @@ from ..machine.gb.maps import COVERED, ECHO, OAM, ROM_HIGH, UNSTEADY, VRAM, WRAM
 from ..machine.gb.memory import HRAM
 from ..machine.gb.ppu.state import DOTS_PER_FRAME
 from ..machine.gb.speed import dots, time_of
-from ..translate.guest import Call, Guest, seen
+from ..translate.guest import Call, Guest, Stack, seen
 from ..translate.structs import ABSOLUTE, BRANCHES, BYTE, FALLS, LEAVES, NO_OPERAND, RELATIVE, WORD, Described
 from . import outside
 from .painting import paint
@@ -234,6 +234,7 @@ class GameBoyGuest(Sm83Guest):
         memory.read_slow_step: ways.quick_read,
         memory.write_slow: ways.quick_write,
     })  # fmt: skip
+    stack = Stack("cpu.sp", GB.read_pair, GB.write_pair, 8)
 
     @staticmethod
     @typed

@@ -27,6 +27,19 @@ def seen(context: Any, kind: Any) -> Any:
     raise TypeError("seen() exists only while stencils are compiled")
 
 
+class Stack(NamedTuple):
+    """How a guest's stack is used. It grows down, and what is pushed has 16 bits, the low ones first.
+
+    sp: the path of its pointer, which is pinned. read, write: typed functions of the context, an address, and of what
+    is written, with which instructions pop and push. cycles: the time that either takes in plain memory.
+    """
+
+    sp: str
+    read: Any
+    write: Any
+    cycles: int
+
+
 class Guest:
     """Describe a guest by subclassing. Functions are `@staticmethod @typed`, and take the context first.
 
@@ -39,6 +52,7 @@ class Guest:
     engine_path, host_path: of the EngineHost and of the `lang.Host` in the context.
     page_maps: paths of arrays of pointers to pages of plain memory, by the high byte of an address; they change where
               translated code is left, and nowhere else.
+    stack:    how the stack is used; None where nobody says. page_maps are then one for reading and one for writing.
     longest:  bytes of the longest instruction. byte_cycles: T-cycles that fetching a byte of an opcode takes.
     calls:    what Python may have done to a context from outside, by name.
     stop_for_room: what `clock.stop` is set to where a code cache is full.
@@ -54,6 +68,7 @@ class Guest:
     cached: tuple[str, ...] = ()
     volatile: tuple[str, ...] = ()
     page_maps: tuple[str, ...] = ()
+    stack: Stack | None = None
     opcodes: int
     handlers: int
     pc: str

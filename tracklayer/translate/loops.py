@@ -9,8 +9,8 @@ Invariant: what `Body` says holds for every pass. Where it cannot tell, it says 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from ..compiler.text import Block
 from .regions import Region, successors
@@ -52,9 +52,21 @@ def find_loops(region: Region) -> list[Loop]:
         ways = _cycle(region, header, last)
         order = _order(ways, (header, ()))
         taken = any(other.own & {head for head, callers in order if not callers} for other in found)
-        if order and not taken and sum(len(region[head]) for head, _ in order) <= MOST_IN_LOOP:
+        size = sum(len(region[head]) for head, _ in order)
+        if order and not taken and not _recursive(order) and size <= MOST_IN_LOOP:
             found.append(Loop(header, tuple(order), ways))
     return found
+
+
+def _recursive(order: list[Node]) -> bool:
+    """Whether a routine calls itself, directly or not: such a one goes deeper than is followed."""
+    within: dict[int, list[tuple[int, ...]]] = {}
+    for head, callers in order:
+        within.setdefault(head, []).append(callers)
+    return any(
+        len(one) < len(other) and other[: len(one)] == one
+        for callers in within.values() for one in callers for other in callers
+    )  # fmt: skip
 
 
 def _ways(region: Region, node: Node) -> list[Node]:
@@ -126,6 +138,24 @@ class PageLoad(NamedTuple):
     address: str
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def remembered(method: Callable[Concatenate[Body, P], R]) -> Callable[Concatenate[Body, P], R]:
+    """A method of `Body` that finds each answer once: where ways part and meet, again and again, a value is reached
+    by twice as many ways each time."""
+
+    def found(body: Body, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        key = (method, *args)
+        if key not in body.answers:
+            body.answers[key] = method(body, *args, **kwargs)
+        answer: R = body.answers[key]
+        return answer
+
+    return found
+
+
 class Body:
     """The straight code of one pass. fields: the width in bits (16 or 8) of each field by its name at the begin.
     joins: names that stand for one of several."""
@@ -133,6 +163,7 @@ class Body:
     def __init__(self, blocks: list[Block], fields: Mapping[str, int], joins: Mapping[str, list[str]]) -> None:
         self.fields = fields
         self.joins = joins
+        self.answers: dict[tuple[Any, ...], Any] = {}
         self.defined: dict[str, tuple[str, str]] = {}
         for block in blocks:
             for line in (*block.phis, *block.lines):
@@ -140,6 +171,7 @@ class Body:
                 if found:
                     self.defined[found[1]] = (found[2], found[3])
 
+    @remembered
     def sum16(self, name: str) -> Sum | None:
         """A sum that is equal to the value, but for multiples of 65536."""
         value = _literal(name)
@@ -157,6 +189,7 @@ class Body:
             return self.sum16(a)
         return None
 
+    @remembered
     def low(self, name: str) -> Sum | None:
         """A sum that is equal to the value, but for multiples of 256."""
         value = _literal(name)
@@ -184,6 +217,7 @@ class Body:
             return self.high(a)
         return None
 
+    @remembered
     def high(self, name: str) -> Sum | None:
         """The same of bits 8 to 15."""
         value = _literal(name)
@@ -210,6 +244,7 @@ class Body:
             return "", 0
         return None
 
+    @remembered
     def span(self, name: str, base: str) -> tuple[int, int] | None:
         """The least and the most that is added to `base`."""
         if name == base:
@@ -289,6 +324,7 @@ class Body:
         op, a, b = self._binary(name)
         return op == "add" and self._fits8(a) and self._fits8(b)
 
+    @remembered
     def _fits8(self, name: str) -> bool:
         value = _literal(name)
         if value is not None:
@@ -336,6 +372,7 @@ class Body:
                 sum_, bits = self.sum16(min(whole)), 16
         return (sum_, bits) if sum_ is not None else None
 
+    @remembered
     def _fits16(self, name: str) -> bool:
         value = _literal(name)
         if value is not None:

@@ -12,7 +12,7 @@ registers, and the count of instructions, are SSA values throughout; they meet i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..compiler.convention import HANDLER, Convention
@@ -27,7 +27,8 @@ from ..lang import go, typed
 from .fast_loops import FastLoop
 from .guest import Guest
 from .loops import find_loops
-from .regions import Region, return_addresses
+from .regions import Region, Step, return_addresses
+from .stack_ways import StackWays
 from .stencils import jump
 
 
@@ -68,7 +69,7 @@ class Place:
 
     def phi(self, offset: int) -> str:
         """The name of a field's phi."""
-        return f"%{self.name}.{'tried' if offset == TRIED else offset}"
+        return f"%{self.name}.{offset if offset >= 0 else f's{-offset}'}"
 
 
 class RegionCompiler:
@@ -112,12 +113,16 @@ class RegionCompiler:
         loops = {loop.header: loop for loop in find_loops(self.region)}
         self.again = {header: self.place(f"a{header}") for header in loops}
         self.within = {head: loop.header for loop in loops.values() for head in loop.own}
-        self._switch(entry, list(self.region))
+        self.ways = StackWays(self) if self.guest.stack and self.returns else None
+        self._switch(entry, list(self.region), self._door)
         for head in self.region:
             if head in loops:
                 FastLoop(self, loops[head]).write()
             self.write_head(head, self.heads[head], {})
-        for meeting in (*self.heads.values(), *self.again.values()):
+        if self.ways:
+            self.ways.write()
+        entries = self.ways.entries if self.ways else {}
+        for meeting in (*self.heads.values(), *self.again.values(), *entries.values()):
             for field in self.fields:
                 write_phi(meeting, field.offset, field.width)
         for head in self.within:
@@ -138,31 +143,14 @@ class RegionCompiler:
 
         Returns: the labels of the blocks from which control goes to what is none of `ways`, or out of the region.
         """
-        walker, steps = self.walker, self.region[head]
-        fields: dict[int, Value] = {
-            field.offset: Int(place.phi(field.offset), field.width, field.kind.lo, field.kind.hi)
-            for field in self.fields
-        }
-        fields[self.pc] = Known(head)
-        state = State(place.block, {}, fields, set(fields))
+        steps, state = self.region[head], self.state_at(place, head)
         if not fast:
-            budget = sum(step.cycles for step in steps[:-1])
-            left = walker.arith.operand(state.block, fields[self.left], 32)
-            due = walker.arith.op(state.block, f"icmp sle i32 {left}, {budget}")
-            out, on = walker.text.block(), walker.text.block()
-            state.block.lines.append(f"  br i1 {due}, label %{out.label}, label %{on.label}, {RARELY}")
-            self._walk(describe_function(to_short), state.fork(out), {})
-            state.block = on
+            self.write_budget(state, steps)
         left_from = []
         for number, step in enumerate(steps):
-            self.before = dict(state.fields)
-            state.fields[self.pc] = Known(step.behind)
-            ends = self._walk(self.step, state, {"index": Known(step.handler), "operand": Known(step.operand)})
             going_on = []
-            for end in ends:
-                total = walker.arith.binary(end.block, "+", end.fields[self.counted], Known(1), 64)
-                end.fields[self.counted] = walker.arith.narrow(end.block, total, self._kind(self.counted))
-                end.dirty = set(end.fields)
+            for end in self.walk_step(state, step):
+                self.count_step(end)
                 if number + 1 < len(steps) and known_int(end.fields[self.pc]) == step.behind:
                     going_on.append(end)
                 elif not self._leave(end, ways, callers, None if fast else head):
@@ -172,7 +160,41 @@ class RegionCompiler:
             (state,) = going_on  # paths with the same PC were joined
         return left_from
 
-    def _kind(self, offset: int) -> Any:
+    def state_at(self, place: Place, head: int) -> State:
+        """Where the steps of a head begin, with the phis of a place."""
+        fields: dict[int, Value] = {
+            field.offset: Int(place.phi(field.offset), field.width, field.kind.lo, field.kind.hi)
+            for field in self.fields
+        }
+        fields[self.pc] = Known(head)
+        return State(place.block, {}, fields, set(fields))
+
+    def write_budget(self, state: State, steps: tuple[Step, ...]) -> None:
+        """Leave where something may be due before the last step begins."""
+        walker = self.walker
+        budget = sum(step.cycles for step in steps[:-1])
+        left = walker.arith.operand(state.block, state.fields[self.left], 32)
+        due = walker.arith.op(state.block, f"icmp sle i32 {left}, {budget}")
+        out, on = walker.text.block(), walker.text.block()
+        state.block.lines.append(f"  br i1 {due}, label %{out.label}, label %{on.label}, {RARELY}")
+        self._walk(describe_function(to_short), state.fork(out), {})
+        state.block = on
+
+    def walk_step(self, state: State, step: Step) -> list[State]:
+        """Walk a step; the states behind it, one for each PC."""
+        self.before = dict(state.fields)
+        state.fields[self.pc] = Known(step.behind)
+        return self._walk(self.step, state, {"index": Known(step.handler), "operand": Known(step.operand)})
+
+    def count_step(self, end: State) -> None:
+        """Count a step that was walked."""
+        arith = self.walker.arith
+        total = arith.binary(end.block, "+", end.fields[self.counted], Known(1), 64)
+        end.fields[self.counted] = arith.narrow(end.block, total, self.kind(self.counted))
+        end.dirty = set(end.fields)
+
+    def kind(self, offset: int) -> Any:
+        """The type of a field."""
         return self.convention.by_offset[offset].kind
 
     def _walk(self, info: FunctionInfo, state: State, values: Mapping[str, Value]) -> list[State]:
@@ -192,7 +214,7 @@ class RegionCompiler:
         if target is None and callers and callers[-1] in ways:
             pc = self.walker.arith.operand(state.block, state.fields[self.pc], 32)
             here = self.walker.arith.op(state.block, f"icmp eq i32 {pc}, {callers[-1]}")
-            names = self._names(state)
+            names = self.names(state)
             on, other = self.walker.text.block(), self.walker.text.block()
             state.block.lines.append(f"  br i1 {here}, label %{on.label}, label %{other.label}, {MOSTLY}")
             self.enter(ways[callers[-1]], on, names)
@@ -201,16 +223,22 @@ class RegionCompiler:
         if place is None and target is not None:
             place = self.heads.get(target)
         if place is not None:
-            names = self._names(state)
+            names = self.names(state)
+            if target is not None and source is not None and source not in self.within:
+                place = self._door(target) if self.region[source][-1].calls else place
             if source is not None and target is not None and source in self.within:
                 self._enter_plain(source, target, state.block, names)
             else:
                 self.enter(place, state.block, names)
         elif target is None and self.returns:
-            self._switch(state, self.returns)
+            self._switch(state, self.returns, self._door if source not in self.within else self.heads.__getitem__)
         else:
-            self._walk(describe_function(jump), state, {})
+            self.write_jump(state)
         return target in ways
+
+    def write_jump(self, state: State) -> None:
+        """Out of the region, to PC."""
+        self._walk(describe_function(jump), state, {})
 
     def _enter_plain(self, source: int, target: int, block: Block, names: dict[int, str]) -> None:
         """From a head of a loop to another head, or to its own header by way of the fast one."""
@@ -225,22 +253,27 @@ class RegionCompiler:
             same = self.within.get(target) == header
             self.enter(place, block, {**names, TRIED: tried} if same else names)
 
-    def _switch(self, state: State, heads: list[int]) -> None:
+    def _switch(self, state: State, heads: list[int], place_of: Callable[[int], Place]) -> None:
         """To the head of these that PC is at, or out of the region."""
         other = self.walker.text.block()
         pc = self.walker.arith.operand(state.block, state.fields[self.pc], 32)
-        for head in heads:
-            self.heads[head].incoming.append((state.block.label, self._names(state)))
-        cases = " ".join(f"i32 {head}, label %{self.heads[head].block.label}" for head in heads)
+        places = {head: place_of(head) for head in heads}
+        for place in places.values():
+            place.incoming.append((state.block.label, self.names(state)))
+        cases = " ".join(f"i32 {head}, label %{place.block.label}" for head, place in places.items())
         state.block.lines.append(f"  switch i32 {pc}, label %{other.label} [ {cases} ]")
-        self._walk(describe_function(jump), state.fork(other), {})
+        self.write_jump(state.fork(other))
+
+    def _door(self, head: int) -> Place:
+        """Where a way leads to a head behind which the stack may be used."""
+        return self.ways.entries[head] if self.ways and head in self.ways.entries else self.heads[head]
 
     def enter(self, place: Place, block: Block, names: dict[int, str]) -> None:
         """Go to a place from the end of a block."""
         place.incoming.append((block.label, names))
         block.lines.append(f"  br label %{place.block.label}")
 
-    def _names(self, state: State) -> dict[int, str]:
+    def names(self, state: State) -> dict[int, str]:
         """What the phis of a place get from here."""
         return {
             field.offset: self.walker.arith.operand(state.block, state.fields[field.offset], field.width)

@@ -123,12 +123,17 @@ def successors(steps: tuple[Step, ...], heads: Region) -> set[int]:
     if not steps:
         return set()
     last = steps[-1]
-    found = {last.behind} if last.flow != LEAVES else set()
-    if last.target is not None:
-        found.add(last.target)
-    elif last.flow != FALLS:
+    found = known_ways(steps)
+    if last.target is None and last.flow != FALLS:
         found |= return_addresses(heads)
     return found & heads.keys()
+
+
+def known_ways(steps: tuple[Step, ...]) -> set[int]:
+    """Where steps may lead, computed jumps aside."""
+    last = steps[-1]
+    found = {last.behind} if last.flow != LEAVES else set()
+    return found | ({last.target} if last.target is not None else set())
 
 
 def return_addresses(heads: Region) -> set[int]:
