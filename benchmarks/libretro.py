@@ -98,8 +98,10 @@ class LibretroCore:
     def _input(self, port: int, device: int, index: int, button: int) -> int:
         return self.held >> button & 1 if port == 0 else 0
 
-    def frame(self, mode: str) -> object:
-        return self.core.retro_run()
+    def frames(self, count: int, mode: str) -> None:
+        run = self.core.retro_run
+        for _ in range(count):
+            run()
 
     def button(self, name: str, down: bool) -> object:
         bit = 1 << JOYPAD[name]

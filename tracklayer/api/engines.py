@@ -70,7 +70,7 @@ class Engine(Protocol):
         ...
 
     def call(self, console: Any, name: str) -> Callable[..., object] | None:
-        """A quick way to do something to the console while nobody runs it: `press` (the buttons held), `paint` (an
+        """A quick way to do something to the console while nobody runs it: `hold` (a button, and whether), `paint` (an
         address). None where there is no such way."""
         ...
 

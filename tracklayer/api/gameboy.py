@@ -150,7 +150,7 @@ class GameBoy(_Ticked, Views, Kept, Hooked, Plugs):
         word = (ctypes.c_uint64 * 1).from_buffer(gb.host.ports, layout(Host)["runner"].offset)
         self._who = memoryview(word).cast("B").cast("Q")
         self._claim = functools.partial(_claim_alone, threading.Lock(), gb)
-        self._press: Callable[[int], object] = self._gb.press
+        self._hold: Callable[[int, bool], object] = functools.partial(outside.hold, self._gb)
         self._paint: Callable[[int], object] | None = None
         self._cycles: Callable[[], Any] = functools.partial(outside.cycles, self._gb)
         self._attached = False
@@ -179,7 +179,7 @@ class GameBoy(_Ticked, Views, Kept, Hooked, Plugs):
         self._attached = True
         self._engine.attach(self._gb, calling(self, "_on_hook"))
         self._run = self._engine.runner(self._gb)
-        self._press = self._engine.call(self._gb, "press") or self._gb.press
+        self._hold = self._engine.call(self._gb, "hold") or self._hold
         self._paint = self._engine.call(self._gb, "paint")
         self._cycles = self._engine.call(self._gb, "cycles") or self._cycles
         self._claim = self._engine.call(self._gb, "claim") or self._claim

@@ -220,7 +220,7 @@ class GameBoyGuest(Sm83Guest):
     name = "gb"
     context = GB
     calls = MappingProxyType({
-        "press": Call(outside.press, 1),
+        "hold": Call(outside.hold, 2),
         "paint": Call(paint, 1),
         "claim": Call(outside.claim, 1, True),
         "cycles": Call(outside.cycles, 0, True),

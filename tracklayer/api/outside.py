@@ -33,9 +33,10 @@ def claim(gb: GB, thread: u64) -> i64:
 
 
 @typed
-def press(gb: GB, buttons: u64) -> None:
-    """The player now holds exactly these buttons."""
-    gb.press(buttons & 0xFF)
+def hold(gb: GB, button: u64, down: u64) -> None:
+    """The player holds a button, by its bit, or lets it go."""
+    held = gb.joypad.pressed
+    gb.press(held | button & 0xFF if down else held & ~button & 0xFF)
 
 
 @typed

@@ -61,7 +61,7 @@ class Views:
     _super: bool
     _held: NDArray[numpy.uint8] | None
     _paint: Callable[[int], object] | None
-    _press: Callable[[int], object]
+    _hold: Callable[[int, bool], object]
     _cycles: Callable[[], Any]
 
     def _here(self) -> Any:
@@ -246,8 +246,7 @@ class Views:
             pads = gb.sgb.pads
             pads[player] = pads[player] | bit if down else pads[player] & ~bit
             return
-        held = gb.joypad.pressed
-        self._press(held | bit if down else held & ~bit)
+        self._hold(bit, bool(down))
 
     def press(self, *names: str) -> None:
         """Hold some buttons."""

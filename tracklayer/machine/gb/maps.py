@@ -127,8 +127,9 @@ def place_wram(gb: Machine) -> None:
 def place_rom(gb: Machine, first: u8, bank: u16) -> None:
     """A ROM bank stands at page `first`. Banks beyond the file repeat it."""
     start = (bank & (gb.host.rom_banks - 1) & 0x1FF) * 64
+    rom = gb.host.rom
     for page in range(64):
-        gb.host.memory_map[first + page] = pointer(gb.host.rom[start + page].data)
+        gb.host.memory_map[first + page] = pointer(rom[start + page].data)
     if gb.boot_rom.mapped != 0 and first == ROM_LOW:
         for page in range(BOOT_PAGES):
             if page != 1 and page < gb.host.boot_pages:
