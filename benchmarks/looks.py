@@ -27,20 +27,27 @@ CALLS = 2_000
 Looks = dict[str, Callable[[], object]]
 
 
+def looks(console: Any, own: Looks) -> Looks:
+    """All of an emulator's ways: those to memory are written alike."""
+    return {
+        "a byte of memory": lambda: console.memory[0xC000],
+        "a register of a device": lambda: console.memory[0xFF44],
+        "16 bytes of memory": lambda: console.memory[0xC000:0xC010],
+        "a byte written": lambda: console.memory.__setitem__(0xDF00, 1),
+        **own,
+    }
+
+
 def ours(rom: str) -> Looks:
-    """Tracklayer's ways."""
+    """Tracklayer's."""
     gb = GameBoy(rom, model="cgb" if needs_color(rom) else "dmg")
     gb.tick(FRAMES)
-    return {
-        "a byte of memory": lambda: gb.memory[0xC000],
-        "a register of a device": lambda: gb.memory[0xFF44],
-        "16 bytes of memory": lambda: gb.memory[0xC000:0xC010],
-        "a byte written": lambda: gb.memory.__setitem__(0xDF00, 1),
+    return looks(gb, {
         "a register of the CPU": lambda: gb.registers.pc,
         "a button": lambda: gb.button("a"),
         "the picture": lambda: gb.screen,
         "the time": lambda: gb.cycles,
-    }
+    })  # fmt: skip
 
 
 def pyboys(rom: str) -> Looks:
@@ -48,15 +55,11 @@ def pyboys(rom: str) -> Looks:
     pyboy: Any = PyBoyPeer(rom, "drawn").pyboy
     for _ in range(FRAMES):
         pyboy.tick(1, True, False)
-    return {
-        "a byte of memory": lambda: pyboy.memory[0xC000],
-        "a register of a device": lambda: pyboy.memory[0xFF44],
-        "16 bytes of memory": lambda: pyboy.memory[0xC000:0xC010],
-        "a byte written": lambda: pyboy.memory.__setitem__(0xDF00, 1),
+    return looks(pyboy, {
         "a register of the CPU": lambda: pyboy.register_file.PC,
         "a button": lambda: pyboy.button_press("a"),
         "the picture": lambda: pyboy.screen.ndarray.copy(),
-    }
+    })  # fmt: skip
 
 
 def microseconds(look: Callable[[], object]) -> float:

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Iterator
 
 import numpy
 
 from tracklayer import Batch, GameBoy
 
-from .games import folder, games, missing
+from .games import folder, games, try_all
 
 COPIES = 2
 MEMORY = (slice(0xC000, 0xE000), slice(0xFE00, 0x10000))
@@ -80,19 +79,12 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=3)
     options = parser.parse_args()
-    if not games():
-        print(missing())
-        return 1
-    wrong = 0
-    for model in MODELS:
-        for engine in ("interpreter", "translated", "regions"):
-            start = time.monotonic()
-            for complaint in check(model, engine, options.threads, options.steps, options.seed):
-                print(complaint, flush=True)
-                wrong += 1
-            print(f"{model}, {engine}: {options.steps} steps in {time.monotonic() - start:.0f} s", flush=True)
-    print(f"{wrong} differences")
-    return 1 if wrong else 0
+    steps = options.steps
+    return try_all(
+        (f"{model}, {engine}: {steps} steps", check(model, engine, options.threads, steps, options.seed))
+        for model in MODELS
+        for engine in ("interpreter", "translated", "regions")
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The games among the test programs, and how a script plays them: what their tests and commands share.
 
-For:     finding the games (TRACKLAYER_ROMS), and pressing the same buttons at the same frames every time.
+For:     finding the games (TRACKLAYER_ROMS), pressing the same buttons at the same frames every time, and telling what
+         was wrong.
 Not for: what is tested with them (tests/api/test_games.py, make_hashes.py, moments.py, long_play.py).
 """
 
@@ -8,7 +9,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
@@ -90,3 +92,19 @@ def play(gb: GameBoy, frames: int, buttons: Iterator[tuple[str, ...]]) -> None:
         gb.release()
         gb.press(*next(buttons))
         gb.tick(1, render=left <= 2)
+
+
+def try_all(rounds: Iterable[tuple[str, Iterable[str]]]) -> int:
+    """Run checks and print every complaint, for a command: its exit status. A round is what it says, and complaints."""
+    if not games():
+        print(missing())
+        return 1
+    wrong = 0
+    for what, complaints in rounds:
+        start = time.monotonic()
+        for complaint in complaints:
+            print(complaint, flush=True)
+            wrong += 1
+        print(f"{what} in {time.monotonic() - start:.0f} s", flush=True)
+    print(f"{wrong} differences")
+    return 1 if wrong else 0

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import random
 import sys
-import time
 from collections.abc import Iterator
 
 from tracklayer import GameBoy
@@ -18,7 +17,7 @@ from tracklayer.api import CYCLES_PER_FRAME
 from tracklayer.api.engines import ENGINES
 from tracklayer.api.saving import FIELDS, at_rest
 
-from .games import Game, games, missing, play, script
+from .games import Game, games, play, script, try_all
 
 LENGTHS = (40, 400, 4_000, 40_000, 4 * CYCLES_PER_FRAME)
 """A step is up to one of these long, in T-cycles."""
@@ -75,18 +74,9 @@ def main() -> int:
     parser.add_argument("--moments", type=int, default=1000, help="of each game")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    if not games():
-        print(missing())
-        return 1
-    wrong = 0
-    for game in games():
-        start = time.monotonic()
-        for complaint in check(game, options.moments, options.seed):
-            print(complaint, flush=True)
-            wrong += 1
-        print(f"{game.name}: {options.moments} moments in {time.monotonic() - start:.0f} s", flush=True)
-    print(f"{wrong} differences")
-    return 1 if wrong else 0
+    return try_all(
+        (f"{game.name}: {options.moments} moments", check(game, options.moments, options.seed)) for game in games()
+    )
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from tests.native import survival
 from tracklayer import CompileError, function, original
 from tracklayer.compiler.fallible import Fallible
 from tracklayer.lang import Buffer, MutBuffer, i64, typed, u8, u32
@@ -428,24 +429,7 @@ def test_ctrl_c_ends_an_endless_loop(spinning: Callable[[int], int]) -> None:
 
 
 def test_other_threads_run_beside_a_loop() -> None:
-    counted = 0
-    stop = threading.Event()
-
-    def count() -> None:
-        nonlocal counted
-        while not stop.is_set():
-            counted += 1
-
-    thread = threading.Thread(target=count)
-    thread.start()
-    timer = threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT))
-    with pytest.raises(KeyboardInterrupt):
-        timer.start()
-        spin(1)
-    stop.set()
-    thread.join()
-    timer.join()
-    assert counted > 100
+    assert survival.counted_beside(lambda: spin(1)) > 100
 
 
 def test_polls_are_off_by_request() -> None:

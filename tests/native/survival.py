@@ -436,6 +436,31 @@ def ctrl_c(times: int, say: Say = silent, *, nogil: bool = False) -> str:
     return f"{times} interrupts, {median * 1e3:.2f} ms late in the middle, {delays[-1] * 1e3:.2f} ms at most"
 
 
+def counted_beside(endless: Callable[[], object]) -> int:
+    """How far another thread counts beside a loop, until Ctrl-C ends that after a third of a second."""
+    counted = 0
+    stop = threading.Event()
+
+    def count() -> None:
+        nonlocal counted
+        while not stop.is_set():
+            counted += 1
+
+    thread = threading.Thread(target=count)
+    thread.start()
+    timer = threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT))
+    timer.start()
+    try:
+        endless()
+        raise AssertionError("an endless loop ended by itself")
+    except KeyboardInterrupt:
+        return counted
+    finally:
+        stop.set()
+        thread.join()
+        timer.join()
+
+
 def busy_loop() -> Any:
     """A builtin with live values in every register that a callee may use; True if all are there after n polls."""
     a = Assembler("busy")

@@ -11,7 +11,6 @@ import functools
 import gc
 import importlib.util
 import os
-import signal
 import subprocess
 import sys
 import textwrap
@@ -152,25 +151,7 @@ def test_ctrl_c_reaches_an_endless_loop(nogil: bool) -> None:
 
 
 def test_other_threads_get_their_turn_while_a_loop_polls() -> None:
-    spin = spinning()
-    counted = 0
-    stop = threading.Event()
-
-    def count() -> None:
-        nonlocal counted
-        while not stop.is_set():
-            counted += 1
-
-    thread = threading.Thread(target=count)
-    thread.start()
-    timer = threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT))
-    with pytest.raises(KeyboardInterrupt):
-        timer.start()
-        spin()
-    stop.set()
-    thread.join()
-    timer.join()
-    assert counted > 100
+    assert survival.counted_beside(spinning()) > 100
 
 
 def test_signals_and_profilers_while_code_runs() -> None:

@@ -36,6 +36,7 @@ from typing import Any
 from tracklayer.native.elf import ElfFront
 from tracklayer.native.forks import lock_over_forks
 from tracklayer.native.memory import memory_file, memory_of, wants_name
+from tracklayer.native.unwind import uleb
 
 _REGISTER, _UNREGISTER = 1, 2
 
@@ -125,15 +126,6 @@ def jit_library() -> bytes:
 # ---------------------------------------------------------------------------------------------- DWARF, for source lines
 
 
-def _uleb(value: int) -> bytes:
-    out = bytearray()
-    while True:
-        value, low = value >> 7, value & 0x7F
-        out.append(low | (0x80 if value else 0))
-        if not value:
-            return bytes(out)
-
-
 def _sleb(value: int) -> bytes:
     out = bytearray()
     while True:
@@ -155,14 +147,14 @@ def _line_program(lines: Sequence[tuple[int, str, int]], end: int) -> bytes:
         if at is None:
             program += b"\0\x09\x02" + struct.pack("<Q", address)  # DW_LNE_set_address
         elif address > at:
-            program += b"\x02" + _uleb(address - at)  # DW_LNS_advance_pc
+            program += b"\x02" + uleb(address - at)  # DW_LNS_advance_pc
         at = address
         if files.index(file) + 1 != at_file:
             at_file = files.index(file) + 1
-            program += b"\x04" + _uleb(at_file)  # DW_LNS_set_file
+            program += b"\x04" + uleb(at_file)  # DW_LNS_set_file
         program += b"\x03" + _sleb(line - at_line) + b"\x01"  # DW_LNS_advance_line, DW_LNS_copy
         at_line = line
-    program += b"\x02" + _uleb(end - (at or end)) + b"\0\x01\x01"  # DW_LNE_end_sequence
+    program += b"\x02" + uleb(end - (at or end)) + b"\0\x01\x01"  # DW_LNE_end_sequence
     body = struct.pack("<HI", 4, len(header)) + header + bytes(program)
     return struct.pack("<I", len(body)) + body
 

@@ -58,7 +58,8 @@ def room(changes: int) -> int:
     return 128 + 16 * changes
 
 
-def _uleb(value: int) -> bytes:
+def uleb(value: int) -> bytes:
+    """An unsigned number in DWARF's LEB128."""
     out = bytearray()
     while True:
         value, low = value >> 7, value & 0x7F
@@ -95,10 +96,10 @@ def frame_table(changes: Sequence[tuple[int, Change]], size: int) -> bytes:
                 code = bytes([_DEF_CFA_REGISTER, _DWARF["rbp"]])
                 in_frame = True
             case "saved":
-                code = bytes([_OFFSET | _DWARF[change.register]]) + _uleb(change.offset // 8)
+                code = bytes([_OFFSET | _DWARF[change.register]]) + uleb(change.offset // 8)
                 saved.append(change.register)
             case "depth":
-                code = bytes([_DEF_CFA_OFFSET]) + _uleb(change.offset)
+                code = bytes([_DEF_CFA_OFFSET]) + uleb(change.offset)
             case "left":
                 code = bytes([_REMEMBER, _DEF_CFA, _DWARF["rsp"], 8])
                 code += bytes(_RESTORE | _DWARF[name] for name in saved)

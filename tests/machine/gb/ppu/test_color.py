@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from typing import Any
 
 import pytest
@@ -13,6 +12,8 @@ from tracklayer.machine.gb import build, cartridge
 from tracklayer.machine.gb.model import CGB
 from tracklayer.machine.gb.ppu import color, objects, pipeline
 
+from .placed import at_random
+
 
 def console(flag: int) -> Any:
     """A Game Boy Color with an empty cartridge: 80 in the header says that it knows the Color."""
@@ -22,29 +23,6 @@ def console(flag: int) -> Any:
 
 
 CONSOLES = {flag: console(flag) for flag in (0x00, 0x80)}
-
-
-def set_up(gb: Any, seed: int) -> None:
-    """Stand in the middle of a frame, with random pictures, attributes, objects, palettes and registers."""
-    generator = random.Random(seed)
-    ppu = gb.ppu
-    for index, byte in enumerate(generator.randbytes(0x4000)):
-        gb.vram[index] = byte
-    for index in range(64):
-        gb.color.palettes[index] = generator.randrange(0x10000)
-    ppu.line = generator.randrange(144)
-    for index in range(40):
-        gb.oam[4 * index] = ppu.line + generator.choice((0, 3, 9, 16, 40))
-        gb.oam[4 * index + 1] = generator.choice((generator.randrange(256), generator.randrange(20), 160 + index % 12))
-        gb.oam[4 * index + 2] = generator.randrange(256)
-        gb.oam[4 * index + 3] = generator.randrange(256)
-    ppu.lcdc = generator.randrange(128) | 0x80 | generator.choice((0, 1, 3))
-    ppu.scx, ppu.scy = generator.randrange(256), generator.randrange(256)
-    ppu.bgp, ppu.obp0, ppu.obp1 = generator.randbytes(3)
-    ppu.window_reached = generator.randrange(2)
-    ppu.window_mode = 0
-    ppu.window_line = generator.randrange(144)
-    ppu.wx = generator.choice((generator.randrange(7, 166), 7, 165, 200))
 
 
 def row(gb: Any) -> list[int]:
@@ -58,7 +36,7 @@ def row(gb: Any) -> list[int]:
 @given(seed=st.integers(0, 2**32))
 def test_a_line_in_colour_is_the_same_drawn_at_once_and_dot_by_dot(flag: int, seed: int) -> None:
     gb = CONSOLES[flag]
-    set_up(gb, seed)
+    at_random(gb, seed)
     objects.begin_scan(gb)
     objects.scan(gb)
     end = objects.plain_mode3_end(gb)

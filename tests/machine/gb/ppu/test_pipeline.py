@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from typing import Any
 
 from hypothesis import given, settings
@@ -11,30 +10,15 @@ from hypothesis import strategies as st
 from tracklayer.machine.gb import build, cartridge
 from tracklayer.machine.gb.ppu import line, objects, pipeline
 
+from .placed import at_random
+
 CONSOLE: Any = build.new_console(cartridge.load(bytes(0x8000)))
 
 
 def set_up(seed: int) -> Any:
-    """A console in the middle of a frame, with random pictures, objects and registers."""
-    gb = CONSOLE
-    generator = random.Random(seed)
-    ppu = gb.ppu
-    for index, byte in enumerate(generator.randbytes(0x2000)):
-        gb.vram[index] = byte
-    ppu.line = generator.randrange(144)
-    for index in range(40):
-        gb.oam[4 * index] = ppu.line + generator.choice((0, 3, 9, 16, 40))
-        gb.oam[4 * index + 1] = generator.choice((generator.randrange(256), generator.randrange(20), 160 + index % 12))
-        gb.oam[4 * index + 2] = generator.randrange(256)
-        gb.oam[4 * index + 3] = generator.randrange(256)
-    ppu.lcdc = generator.randrange(128) | 0x80 | generator.choice((0, 1, 3))
-    ppu.scx, ppu.scy = generator.randrange(256), generator.randrange(256)
-    ppu.bgp, ppu.obp0, ppu.obp1 = generator.randbytes(3)
-    ppu.window_reached = generator.randrange(2)
-    ppu.window_line = generator.randrange(144)
-    ppu.window_mode = ppu.window_held = 0
-    ppu.wx = generator.choice((generator.randrange(7, 166), 7, 165, 200))
-    return gb
+    """The console in the middle of a frame."""
+    at_random(CONSOLE, seed)
+    return CONSOLE
 
 
 def row(gb: Any) -> list[int]:

@@ -35,6 +35,9 @@ from .pairs import left, right
 from .state import CHANNELS, NOISE, NR30, NR32, NR43, NR50, NR51, PULSES, RATE_BITS, WAVE, Apu
 from .ultrasonic import PARTS_BITS
 
+ROWS = PHASES - 1 << TAPS_BITS
+"""The bits of a row's place in the kernel."""
+
 
 @struct
 class Listener:
@@ -112,9 +115,13 @@ def parts(whole: u64) -> u64:
 
 
 @typed
-def position_of(listener: Listener, at: u64) -> u64:
-    """A tick in samples since the first of `steps`, with RATE_BITS behind the point."""
-    return u64(listener.lead + u64(u64(at - listener.base) * listener.rate))
+def place_of(listener: Listener, channel: u2, at: u64) -> tuple[u32, u32, u32]:
+    """Where a step at a tick belongs: its sample, the place of that in `steps`, and its row in the kernel."""
+    position = u64(listener.lead + u64(u64(at - listener.base) * listener.rate))
+    index: u32 = u32(position >> RATE_BITS)
+    lane = channel if listener.separate else 0
+    row = (position >> (RATE_BITS - PHASES_BITS) & (PHASES - 1)) << TAPS_BITS
+    return index, u32(index + lane * (listener.capacity + TAPS)), u32(row)
 
 
 @typed(shared=True)
@@ -132,39 +139,31 @@ def change(listener: Listener, channel: u2, now: u64, at: u64) -> None:
 @typed(shared=True)
 def step_parts(listener: Listener, channel: u2, difference: u64, at: u64) -> None:
     """`step`, by sixteenths. What rounding took off the row comes with its last, so that its sum is right."""
-    position = position_of(listener, at)
-    index: u32 = u32(position >> RATE_BITS)
-    if index < listener.capacity:
+    sample, place, row = place_of(listener, channel, at)
+    if sample < listener.capacity:
         listener.touched = 1
-        row = (position >> (RATE_BITS - PHASES_BITS) & (PHASES - 1)) << TAPS_BITS
-        if listener.separate:
-            index = u32(index + channel * (listener.capacity + TAPS))
         shape = kernel()
         rest: u64 = u64(difference << UNIT_BITS - PARTS_BITS)
         tap: u8 = 0
         while tap < TAPS:
-            height = shape[row + (tap & TAPS - 1)]
+            height = shape[(row & ROWS) + (tap & TAPS - 1)]
             now = u64(u64(left(difference) * height >> PARTS_BITS << 32) + (right(difference) * height >> PARTS_BITS))
             rest = u64(rest - now)
             if tap == TAPS - 1:
                 now = u64(now + rest)
-            listener.steps[index + tap] = u64(listener.steps[index + tap] + now)
+            listener.steps[place + tap] = u64(listener.steps[place + tap] + now)
             tap = u8(tap + 1)
 
 
 @typed(shared=True)
 def step(listener: Listener, channel: u2, change: u64, at: u64) -> None:
     """The channel's level changes by a pair, at tick `at`."""
-    position = position_of(listener, at)
-    index: u32 = u32(position >> RATE_BITS)
-    if index < listener.capacity:
+    sample, place, row = place_of(listener, channel, at)
+    if sample < listener.capacity:
         listener.touched = 1
-        row = (position >> (RATE_BITS - PHASES_BITS) & (PHASES - 1)) << TAPS_BITS
-        if listener.separate:
-            index = u32(index + channel * (listener.capacity + TAPS))
         shape = kernel()
         for tap in range(TAPS):
-            listener.steps[index + tap] = u64(listener.steps[index + tap] + u64(change * shape[row + tap]))
+            listener.steps[place + tap] = u64(listener.steps[place + tap] + u64(change * shape[(row & ROWS) + tap]))
 
 
 @typed

@@ -13,6 +13,7 @@ from typing import Any
 
 from tracklayer.lang import typed, u8, u16, u64
 
+from .rounds import left_over
 from .state import CGB_C, Apu
 
 DUTIES = (0b1000_0000, 0b1000_0001, 0b1110_0001, 0b0111_1110)
@@ -42,22 +43,10 @@ def advance(apu: Apu, channel: Any, now: u64) -> None:
     pulse = apu.pulses[channel]
     if apu.running >> channel & 1 and pulse.step_at <= now:
         length = step_length(pulse.period)
-        since: u64 = u64(now - pulse.step_at)
-        span: u64 = u64(length) << 3
-        while span <= since:
-            span = u64(span << 1)
-        while span > length << 3:
-            span = span >> 1
-            if since >= span:
-                since = u64(since - span)
-        steps: u8 = 1
-        for power in (4, 2, 1):
-            if since >= length * power:
-                since = u64(since - length * power)
-                steps = u8(steps + power)
+        steps, since = left_over(u64(now - pulse.step_at), length, (4, 2, 1))
         pulse.stepped_at = u64(now - since)
         pulse.step_at = u64(pulse.stepped_at + length)
-        pulse.step = (pulse.step + steps) & 7
+        pulse.step = (pulse.step + 1 + steps) & 7
         pulse.high = duty_bit(apu, channel, pulse.step)
 
 

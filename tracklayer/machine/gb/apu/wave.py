@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from tracklayer.lang import typed, u8, u16, u64
 
+from .rounds import left_over
 from .state import DMG, NR30, NR32, WAVE, Apu
 
 DELAY = 3
@@ -37,22 +38,10 @@ def advance(apu: Apu, now: u64) -> None:
     wave = apu.wave
     if running(apu) and wave.fetch_at <= now:
         length = sample_length(wave.period)
-        since: u64 = u64(now - wave.fetch_at)
-        span: u64 = u64(length) << 5
-        while span <= since:
-            span = u64(span << 1)
-        while span > length << 5:
-            span = span >> 1
-            if since >= span:
-                since = u64(since - span)
-        fetches: u8 = 1
-        for power in (16, 8, 4, 2, 1):
-            if since >= length * power:
-                since = u64(since - length * power)
-                fetches = u8(fetches + power)
+        fetches, since = left_over(u64(now - wave.fetch_at), length, (16, 8, 4, 2, 1))
         wave.fetched_at = u64(now - since)
         wave.fetch_at = u64(wave.fetched_at + length)
-        wave.index = (wave.index + fetches) & 31
+        wave.index = (wave.index + 1 + fetches) & 31
         wave.buffer = wave.ram[wave.index >> 1 & 15]
 
 
