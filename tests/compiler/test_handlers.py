@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tracklayer.compiler.backend import FOLDING
 from tracklayer.compiler.convention import Convention, find
 from tracklayer.compiler.errors import CompileError
 from tracklayer.compiler.glue import crossing
@@ -186,7 +187,7 @@ FUNCTIONS = [calls, branches, loops, aliases, places, sides, turns]
 
 
 @pytest.mark.parametrize("spills", [False, True])
-@pytest.mark.parametrize("level", [0, 1, 2])
+@pytest.mark.parametrize("level", [FOLDING, 0, 1, 2])
 def test_registers_end_up_where_cpython_leaves_them(level: int, spills: bool) -> None:
     handler = Handler(Machine, PINNED, CACHED, FUNCTIONS, level, spills=spills)
     for index, function in enumerate(FUNCTIONS):

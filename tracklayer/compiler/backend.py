@@ -35,10 +35,14 @@ def host_cpu() -> tuple[str, str]:
     return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
 
 
+FOLDING = -1
+"""The level of IR passes that only fold and merge: for code without loops that is all of what they gain most from."""
+
+
 def emit(ir: str, level: int = 2, opt: int = 2) -> bytes:
     """Optimise a module and emit a relocatable object.
 
-    level: of the IR passes, 0 to 3. opt: of code generation, 0 to 3.
+    level: of the IR passes, 0 to 3, or FOLDING. opt: of code generation, 0 to 3.
     Errors: RuntimeError with LLVM's message, which means a bug of this compiler.
     """
     import llvmlite.binding as llvm
@@ -47,9 +51,14 @@ def emit(ir: str, level: int = 2, opt: int = 2) -> bytes:
     module = llvm.parse_assembly(ir)
     module.verify()
     if level:
-        options = llvm.create_pipeline_tuning_options(speed_level=level)
+        options = llvm.create_pipeline_tuning_options(speed_level=max(1, level))
         builder = llvm.create_pass_builder(machine, options)
-        passes = builder.getModulePassManager()
+        if level == FOLDING:
+            passes = llvm.create_new_module_pass_manager()
+            passes.add_instruction_combine_pass()
+            passes.add_simplify_cfg_pass()
+        else:
+            passes = builder.getModulePassManager()
         passes.run(module, builder)
     return bytes(machine.emit_object(module))
 
@@ -127,13 +136,14 @@ class Emission:
             self.other = threading.Thread(target=self._work, args=(helping.emit, True))
             self.other.start()
 
-    def add(self, job: Job) -> None:
-        """Have an object made of a module."""
+    def add(self, job: Job) -> int:
+        """Have an object made of a module; its place among those that `finish` gives."""
         with self.changed:
             self.waiting.append(len(self.jobs))
             self.jobs.append(job)
             self.waiting.sort(key=lambda index: len(self.jobs[index].ir))
             self.changed.notify()
+            return len(self.jobs) - 1
 
     def finish(self) -> list[bytes]:
         """The objects, in the order of their jobs. Errors: the first that happened, as of `emit`."""
@@ -182,6 +192,8 @@ def emit_job(job: Job) -> bytes:
 def _serve() -> None:
     """The helping process: jobs in, objects out, until the pipe closes."""
     into, out = sys.stdin.buffer, sys.stdout.buffer
+    with contextlib.suppress(ImportError, RuntimeError):  # which the first job will tell of
+        _machine(2, *host_cpu())
     while True:
         try:
             job = pickle.load(into)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import functools
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -97,7 +98,7 @@ class Conditions(Expressions):
 
     def _bool_op(self, node: ast.BoolOp, state: State) -> Value:
         """`and`, `or` as Python has them: the value of the operand that decides."""
-        if all(isinstance(child, SIMPLE) for child in ast.walk(node)):
+        if _is_simple(node):
             with contextlib.suppress(CompileError):  # an operand may rest on what those before it say
                 value = self._bool_op_at_once(node, state)
                 if value is not None:
@@ -153,7 +154,7 @@ class Conditions(Expressions):
 
     def truth_of(self, node: ast.expr, state: State) -> Value:
         """`bool(node)`: a known bool or an i1. Parts of conditions are evaluated only when needed."""
-        if not isinstance(node, ast.BoolOp) or all(isinstance(child, SIMPLE) for child in ast.walk(node)):
+        if not isinstance(node, ast.BoolOp) or _is_simple(node):
             return self.truth(self.value(node, state), state)
         return self._by_branches(node, state)
 
@@ -275,6 +276,11 @@ def refine(state: State, node: ast.expr, value: Value, symbol: str, other: Value
                 hi -= 1
     if lo <= hi:  # a value that is sign-extended and now known not to be negative is zero-extended as well
         state.locals[node.id] = Int(local.name, local.width, lo, hi)
+
+
+@functools.cache
+def _is_simple(node: ast.BoolOp) -> bool:
+    return all(isinstance(child, SIMPLE) for child in ast.walk(node))
 
 
 def _is_object(value: Value) -> bool:

@@ -25,7 +25,7 @@ from .program import OWN, Outlined, Program, result_type, result_types
 from .sources import FunctionInfo, describe_function
 from .state import State
 from .statements import Walker
-from .text import RARELY, Block, Definition, Text
+from .text import RARELY, Block, Text
 from .values import Callee, CallType, Float, Int, Pointer, Ref, Value, View
 
 LIMIT, FAILED, TRACED, BREAKER, TURNS, SINCE = 0, 8, 16, 24, 32, 40
@@ -165,7 +165,7 @@ class Fallible(Program):
         attributes = "" if target is self.root else " noinline"
         head = head.replace("hidden", "internal", 1)
         text = f'define {head}{attributes} nounwind uwtable "no-builtins" {{\n{walker.text.render()}\n}}'
-        self.module.functions.append(Definition(OWN, text, ""))
+        self.module.add(OWN, text)
 
     def check(self, walker: Walker, state: State, target: Outlined) -> None:
         """Behind a call of an outlined function: leave if it failed."""
@@ -221,7 +221,7 @@ class Fallible(Program):
 
     def _add_entry(self, kind: str, parameters: list[str], lines: list[str]) -> None:
         head = f"define {kind} @entry({', '.join(parameters)}) nounwind uwtable"
-        self.module.functions.append(Definition(OWN, f"{head} {{\n" + "\n".join(lines) + "\n}", ""))
+        self.module.add(OWN, f"{head} {{\n" + "\n".join(lines) + "\n}")
         self.entries.append("entry")
 
     def _call_words(self) -> list[tuple[int, str]]:
@@ -247,7 +247,8 @@ class Fallible(Program):
     def render(self, part: str | None = None) -> str:
         """The program as IR text."""
         if self.root is not None and self.root.can_fail:
-            self.module.functions += [Definition(OWN, text, "") for text in self._routines()]
+            for text in self._routines():
+                self.module.add(OWN, text)
         count = max(1, len(self.slots))
         self.declare(
             f"@{SLOTS} = hidden externally_initialized constant [{count} x ptr] zeroinitializer, "

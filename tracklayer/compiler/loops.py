@@ -42,6 +42,9 @@ def _plain_count(node: ast.For) -> bool:
 class Loops(Calls):
     """The walk through loops."""
 
+    looped = False
+    """Whether there was one."""
+
     def block(self, statements: list[ast.stmt], states: list[State]) -> list[State]:
         """Walk statements (statements.py); the states behind the last one."""
         raise AssertionError
@@ -171,7 +174,8 @@ class Loops(Calls):
             self.spills = spills
 
     def _while_held(self, node: ast.While, state: State) -> list[State]:
-        changed = [name for name in state.locals if name in assigned_names(node)]
+        assigned = assigned_names(node)
+        changed = [name for name in state.locals if name in assigned]
         intervals: Intervals = {}
         lost: set[str] = set()
         kept_blocks, kept_counter = len(self.text.blocks), self.text.counter
@@ -234,6 +238,7 @@ class Loops(Calls):
             header.phis.append(f"  {name} = phi {kind} {', '.join(incoming)}")
         for end in [entering, *backs]:
             end.block.lines.append(f"  br label %{header.label}")
+        self.looped = True
         return self._one(no + breaks)
 
     def _one(self, states: list[State]) -> list[State]:

@@ -23,17 +23,17 @@ from .intrinsics import Intrinsic
 from .sources import FunctionInfo, describe_function
 from .state import State
 from .statements import Walker
-from .text import Definition, Module
+from .text import Module
 from .values import Callee, Float, Int, Known, Pointer, Ref, Tuple, Value, View, describe
 
 if TYPE_CHECKING:
     from .fallible import Fallible
 
 TRIPLE = "x86_64-unknown-linux-gnu"
-OUTLINED = ("outlined.0", "outlined.1")
-"""The parts that outlined functions are spread over, to be compiled side by side: each new one goes to the smaller."""
-"""The part that all outlined functions are in. Others may call them; they call none outside."""
 OWN = "entries"
+"""The kind of part that functions belong to which are not outlined."""
+LOOPS, STRAIGHT = "loops", "straight"
+"""Of those that are: with loops, and without."""
 
 
 class Outlined:
@@ -65,6 +65,7 @@ class Program:
 
     def __init__(self, convention: Convention | None = None, intrinsics: dict[Any, Intrinsic] | None = None) -> None:
         self.module = Module()
+        self.module.undivided = (OWN,)
         self.convention = convention
         self.intrinsics = intrinsics or {}
         self.fallible: Fallible | None = None
@@ -73,8 +74,9 @@ class Program:
         self.instead: Callable[[Walker, FunctionInfo, dict[str, Value], State], list[Path] | None] | None = None
         self.entries: list[str] = []
         self.part = OWN
-        self._outlined_size = dict.fromkeys(OUTLINED, 0)
-        """The part that entries are added to."""
+        """The kind of part that entries are added to."""
+        self._begun: dict[str, str] = {}
+        """How outlined functions are declared that are being compiled."""
         self._outlined: dict[tuple[Any, ...], Outlined] = {}
         self._names: set[str] = set()
         self._declared: set[str] = set()
@@ -153,13 +155,13 @@ class Program:
         head = f"define {HANDLER} void @{name}({', '.join(names)}) nounwind {attributes}{where}"
         text = f"{head} {{\n{walker.text.render()}\n}}"
         declaration = f"declare hidden {HANDLER} void @{name}({self.convention.signature})" if declared else ""
-        self.module.functions.append(Definition(self.part, text, declaration))
+        self.module.add(self.part, text, declaration)
         self.entries.append(name)
 
     def raw(self, text: str, declares: str = "", declaration: str = "") -> None:
         """Add IR text as it is; `declares` names an entry in it, `declaration` is how other parts declare what they
         call."""
-        self.module.functions.append(Definition(self.part, text, declaration))
+        self.module.add(self.part, text, declaration)
         if declares:
             self.entries.append(declares)
 
@@ -196,11 +198,9 @@ class Program:
             self._return(walker, end, value, info, width)
         text = f'define {head} nounwind "no-builtins" {{\n{walker.text.render()}\n}}'
         if not outlined:
-            self.module.functions.append(Definition(self.part, text, ""))
+            self.module.add(self.part, text)
             return
-        part = min(OUTLINED, key=self._outlined_size.__getitem__)
-        self._outlined_size[part] += len(text)
-        self.module.functions.append(Definition(part, text, f"declare {head} nounwind"))
+        self.module.add(LOOPS if walker.looped else STRAIGHT, text, self._begun.pop(head))
 
     def _return(self, walker: Walker, end: State, value: Value, info: FunctionInfo, width: int) -> None:
         try:
@@ -315,8 +315,9 @@ class Program:
         if self.fallible:
             self.fallible.finish(walker, head, inside, info, target)
         else:
-            attributes = "cold noinline" if target.cold else "noinline"
-            self._finish(walker, f"{head} {attributes}", inside, info, _result_width(info), outlined=True)
+            head += " cold noinline" if target.cold else " noinline"
+            self._begun[head] = f"declare {head} nounwind"
+            self._finish(walker, head, inside, info, _result_width(info), outlined=True)
         target.effects = walker.effects
 
     def _emit_call(
@@ -429,7 +430,7 @@ class Program:
     def render(self, part: str | None = None) -> str:
         """The whole program as IR text, or one part of it."""
         self.declare("declare i1 @llvm.expect.i1(i1, i1)")
-        return self.module.render(TRIPLE, part)
+        return self.module.render(TRIPLE, part, self._begun.values())
 
 
 class _Same:

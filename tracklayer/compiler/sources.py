@@ -94,10 +94,23 @@ def _functions_of(file: str) -> dict[tuple[int, str], ast.FunctionDef]:
     """All functions of a file by their first line (decorators included) and name."""
     text = "".join(linecache.getlines(file))
     found: dict[tuple[int, str], ast.FunctionDef] = {}
-    for node in ast.walk(ast.parse(text)):
+    waiting: list[ast.AST] = [ast.parse(text)]
+    while waiting:
+        node = waiting.pop()
+        waiting += statements_in(node)
         if isinstance(node, ast.FunctionDef):
             first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
             found[first, node.name] = node
+    return found
+
+
+def statements_in(node: ast.AST) -> list[ast.AST]:
+    """The statements, handlers and cases that stand right in a node. Expressions have none."""
+    found: list[ast.AST] = []
+    for name in ("body", "orelse", "finalbody", "handlers", "cases"):
+        inside = getattr(node, name, None)
+        if type(inside) is list:
+            found += inside
     return found
 
 
@@ -115,6 +128,23 @@ _KEPT = "__typed_info__"
 @functools.cache
 def assigned_names(node: ast.AST) -> frozenset[str]:
     """The local names that a statement may set."""
-    return frozenset(
-        child.id for child in ast.walk(node) if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store)
-    )
+    found: set[str] = set()
+    waiting = [node]
+    while waiting:
+        match one := waiting.pop():
+            case ast.Name():
+                if isinstance(one.ctx, ast.Store):
+                    found.add(one.id)
+            case ast.Tuple() | ast.List():
+                waiting += one.elts
+            case ast.expr():
+                pass
+            case ast.Assign():
+                waiting += one.targets
+            case ast.AugAssign() | ast.AnnAssign():
+                waiting.append(one.target)
+            case _:
+                if isinstance(one, ast.For):
+                    waiting.append(one.target)
+                waiting += statements_in(one)
+    return frozenset(found)

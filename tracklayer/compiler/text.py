@@ -6,6 +6,9 @@ Not for:   optimising or emitting objects (backend.py).
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Iterable
+
 
 class Block:
     """A basic block under construction: phis first, then instructions; the last one ends it."""
@@ -85,6 +88,9 @@ def literal(value: int, width: int) -> str:
     return str(value - (1 << width) if value >> (width - 1) else value)
 
 
+_TABLE = re.compile(r"@[\w.]+")
+
+
 class Definition:
     """A function in IR: its text, and how other modules declare it (empty where none needs to)."""
 
@@ -97,9 +103,20 @@ class Definition:
 
 
 class Module:
-    """The functions, constants and declarations of a program, which may become several object files ("parts")."""
+    """The functions, constants and declarations of a program, which may become several object files ("parts").
+
+    chunk: characters of IR from which on a part is whole, and the next function of its kind begins another; 0: never.
+    undivided: kinds of which there is one part only, whatever its size. whole: called with the name of each part that
+    nothing is added to any more.
+    """
 
     def __init__(self) -> None:
+        self.chunk = 0
+        self.undivided: tuple[str, ...] = ()
+        self.whole: Callable[[str], None] = lambda part: None
+        self._sizes: dict[str, int] = {}
+        """Of the part of each kind that is not whole."""
+        self._numbers: dict[str, int] = {}
         self.functions: list[Definition] = []
         self.globals: list[str] = []
         self.metadata: list[str] = []
@@ -115,17 +132,31 @@ class Module:
             self.globals.append(f"{name} = private unnamed_addr constant [{len(values)} x i{width}] [{body}]")
         return name
 
+    def add(self, kind: str, text: str, declaration: str = "") -> None:
+        """Add a function to a part of a kind."""
+        number, size = self._numbers.get(kind, 0), self._sizes.get(kind, 0) + len(text)
+        part = f"{kind}.{number}"
+        self.functions.append(Definition(part, text, declaration))
+        self._sizes[kind] = size
+        if self.chunk and size >= self.chunk and kind not in self.undivided:
+            self._numbers[kind] = number + 1
+            del self._sizes[kind]
+            self.whole(part)
+
+    def rest(self) -> list[str]:
+        """The parts that are not whole."""
+        return [f"{kind}.{self._numbers.get(kind, 0)}" for kind in self._sizes]
+
     def metadata_node(self, text: str) -> str:
         """A new metadata node; its reference."""
         self.metadata.append(text)
         return f"!{99 + len(self.metadata)}"
 
-    def parts(self) -> list[str]:
-        """The names of the parts, in the order in which they came."""
-        return list(dict.fromkeys(definition.part for definition in self.functions))
+    def render(self, triple: str, part: str | None = None, begun: Iterable[str] = ()) -> str:
+        """The module as IR text: all of it, or one part with declarations of what the others define.
 
-    def render(self, triple: str, part: str | None = None) -> str:
-        """The module as IR text: all of it, or one part with declarations of what the others define."""
+        begun: declarations of what none defines yet.
+        """
         numbered = "\n".join(f"!{100 + index} = {text}" for index, text in enumerate(self.metadata))
         own, others = [], []
         for definition in self.functions:
@@ -133,4 +164,11 @@ class Module:
                 own.append(definition.text)
             elif definition.declaration:
                 others.append(definition.declaration)
-        return "\n".join([f'target triple = "{triple}"', *self.globals, *others, *own, METADATA, numbered, ""])
+        functions = "\n".join(own)
+        if part is not None:
+            others += begun
+            used = set(_TABLE.findall(functions))
+            shared = [text for text in self.globals if text[:1] != "@" or text.split(" ", 1)[0] in used]
+        else:
+            shared = self.globals
+        return "\n".join([f'target triple = "{triple}"', *shared, *others, functions, METADATA, numbered, ""])

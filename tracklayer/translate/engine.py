@@ -7,20 +7,16 @@ Not for:   making translated code (translator.py), the console's Python face (ap
 from __future__ import annotations
 
 import ctypes
-import gc
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..compiler.glue import PLACE, PYTHON_API, SLOT_API
 from ..native.calls import bound, builtin
-from ..native.image import PlacedImage, make_image, place
+from ..native.image import PlacedImage, place
 from ..native.memory import code_memory
 from .guest import Guest
-
-if TYPE_CHECKING:
-    from ..compiler.backend import Job
 
 PACKAGE = Path(__file__).resolve().parent.parent
 SOURCES = tuple(PACKAGE / room for room in ("lang", "native", "compiler", "isa", "cpu", "machine", "translate", "api"))
@@ -145,73 +141,22 @@ def built(guest: type[Guest], translated: bool, progress: Progress | None) -> tu
     sources = sources_of(guest)
     found = [cache.find_cached(name, sources) for name in names]
     if None in found:
-        made = _compile(guest, found[0] is None, progress)
+        from ..compiler import backend
+
+        helping = backend.helper()
+        try:
+            from .building import compile_engine  # while the helper imports what it needs
+
+            made = compile_engine(guest, found[0] is None, helping, progress)
+        finally:
+            if helping:
+                helping.close()
         found = [before or new for before, new in zip(found, made, strict=False)]
         for name, data in zip(names, found, strict=True):
             assert data is not None
             cache.keep(name, sources, data)
     assert found[0] is not None
     return found[0], found[1] if translated else None
-
-
-def _compile(guest: type[Guest], with_engine: bool, progress: Progress | None) -> tuple[bytes | None, bytes]:
-    """The image of a guest's interpreter and layer if asked for, and its packed stencils, of which the image has
-    parts."""
-    from ..compiler import backend
-
-    message = "compiling the engine (once; kept on disk)"
-    parts_to_come = 6  # about so many: the progress is right once all jobs are known
-
-    def done(made: int, given: int) -> None:
-        if progress:
-            progress(message, made, max(given, parts_to_come))
-
-    if progress:
-        progress(message, 0, parts_to_come)
-    helping = backend.helper()
-    emission = backend.Emission(helping, done)
-    collecting = gc.isenabled()
-    gc.disable()  # the walk makes a million objects, most of which stay: looking through them is a seventh of its time
-    try:
-        from .shared import join_handlers, shared_handlers
-        from .stencils import StencilCompiler
-
-        compiler = StencilCompiler(guest)
-        emission.add(backend.Job(compiler.build().render()))  # first, because they are ready soonest
-        shared = shared_handlers(guest, compiler.uses)
-        if with_engine:
-            for job in engine_jobs(guest, shared):
-                emission.add(job)
-        parts_to_come = 0
-        stencils, *objects = emission.finish()
-    finally:
-        if collecting:
-            gc.enable()
-        emission.close_input()
-        if helping:
-            helping.close()
-    from ..native.loader import parse
-    from .tables import pack_tables
-
-    file = parse(stencils)
-    image = None
-    if with_engine:
-        pieces = {name: code for one in objects for name, code in parse(one).functions().items()}
-        image = make_image(objects, join_handlers(shared, file.functions(), pieces))
-    return image, pack_tables(guest, file, compiler.uses)
-
-
-def engine_jobs(guest: type[Guest], shared: Mapping[int, int]) -> list[Job]:
-    """The modules of a guest's interpreter and layer. shared: as `shared_handlers` gives it."""
-    from ..compiler import backend
-    from .interpreter import interpreter_program
-    from .layer import add_layer
-
-    program = interpreter_program(guest, shared)
-    add_layer(program, guest)
-    parts = program.module.parts()
-    # Handlers are many and short, and gain little from the expensive passes; devices have loops.
-    return [backend.Job(program.render(part), *((1, 1) if part.startswith("handlers") else (2, 2))) for part in parts]
 
 
 def address(struct: Any) -> int:

@@ -19,8 +19,8 @@ from .shared import behind as behind_name
 
 QUICK_CALLING = "preserve_mostcc"
 """How translated code calls the guest's quick functions: all registers but that of the result stay as they are."""
-PARTS = 2
-"""Object files that the handlers are spread over, to be compiled side by side."""
+HANDLERS = "handlers"
+"""The kind of part that opcodes' handlers belong to."""
 
 
 @typed
@@ -99,13 +99,17 @@ def convention_of(guest: type[Guest]) -> Convention:
     return Convention(guest.context, guest.pinned, guest.cached)
 
 
-def interpreter_program(guest: type[Guest], shared: Mapping[int, int]) -> Program:
+def interpreter_program(guest: type[Guest]) -> Program:
+    """An empty program for `add_interpreter`."""
+    return Program(convention_of(guest), CONTROL)
+
+
+def add_interpreter(program: Program, guest: type[Guest], shared: Mapping[int, int]) -> None:
     """All of T0 for one guest: a handler for each opcode, `dispatch`, `boundary`, `single`, and the ways in and out.
 
     shared: the opcodes whose handlers are put together from stencils (shared.py): here is only what stands behind them.
     """
     convention = convention_of(guest)
-    program = Program(convention, CONTROL)
     program.raw(crossing(convention), "enter", f"declare hidden {HANDLER} void @leave({convention.signature})")
     program.entries.append("leave")
     program.raw(python_glue(), "run")
@@ -129,8 +133,9 @@ def interpreter_program(guest: type[Guest], shared: Mapping[int, int]) -> Progra
     program.handler("resume", resumed, {"guest": guest}, prepare=from_memory, declared=True)
     for time in sorted(set(shared.values())):
         program.handler(behind_name(time), behind, {"guest": guest, "time": time})
-    for count, index in enumerate(index for index in range(guest.handlers) if index not in shared):
-        program.part = f"handlers.{count % PARTS}"
-        program.handler(f"op.{index}", handler, {"guest": guest, "index": index}, spills=True)
+    program.part = HANDLERS
+    for index in range(guest.handlers):
+        if index not in shared:
+            program.handler(f"op.{index}", handler, {"guest": guest, "index": index}, spills=True)
     program.part = OWN
-    return program
+

@@ -173,6 +173,8 @@ def operand_hole(guest: Any, index: Any) -> Any:
 # ------------------------------------------------------------------------------------------------ compiling
 
 
+STENCILS = "stencils"
+"""The kind of part that stencils belong to."""
 _NAME = re.compile(r"%[\w.]+")
 SUMS = ("sext ", "zext ", "trunc ", "add ", "sub ", "phi ")
 """What is computed of the time: what only these have seen was not looked at."""
@@ -229,6 +231,7 @@ class StencilCompiler:
             {**CONTROL, went: self._went, hole: self._hole, leave: self._leave, set_pc: self._set_pc,
              operand_hole: self._operand_hole, seen: _seen},
         )  # fmt: skip
+        self.program.part = STENCILS
         self.program.leaves = self._cold
         self.program.instead = self._quick
         self.quick = list(dict.fromkeys(guest.quick.values()))

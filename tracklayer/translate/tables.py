@@ -49,7 +49,7 @@ from .structs import (
 )  # fmt: skip
 
 if TYPE_CHECKING:
-    from ..native.loader import ObjectFile
+    from ..native.loader import Function
     from .stencils import Use
 
 HOLES = {
@@ -91,9 +91,8 @@ class Tables:
         self.table.pool = pointer_at(ctypes.addressof(parts[2]), u8)
 
 
-def pack_tables(guest: type[Guest], file: ObjectFile, uses: Mapping[int, Use]) -> bytes:
-    """The stencils in a compiled object, for `Tables`. uses: what each instruction does with volatile fields."""
-    functions = file.functions()
+def pack_tables(guest: type[Guest], functions: Mapping[str, Function], uses: Mapping[int, Use]) -> bytes:
+    """The compiled stencils, for `Tables`. uses: what each instruction does with volatile fields."""
     names = [f"op.{index}" for index in range(guest.handlers)] + list(EXTRA)
     bare = [index for index in range(guest.handlers) if f"bare.{index}" in functions]
     names += [f"bare.{index}" for index in bare]
