@@ -44,6 +44,36 @@ def test_what_was_kept_is_found(folder: Path, sources: tuple[Path, ...]) -> None
     assert kept(folder).name.startswith("thing-")
 
 
+def test_what_was_not_asked_for_goes_first_when_there_is_too_much(folder: Path, sources: tuple[Path, ...]) -> None:
+    for number in range(10):
+        cache.keep(f"thing{number}", sources, DATA)
+    size = sum(path.stat().st_size for path in folder.iterdir()) // 10
+    for path in folder.iterdir():
+        os.utime(path, (1e9, 1e9 + int(path.name[5])))
+    assert cache.find_cached("thing0", sources) == DATA  # and so it is young again
+    others = [folder / name for name in ("mine.o", f"notes-{'0' * 32}.o", "thing.o.new")]
+    for other in others:
+        other.write_bytes(bytes(1000))
+        os.utime(other, (1e8, 1e8))
+    torn = folder / f"thing-{'1' * 32}.oabc12.new"
+    torn.write_bytes(cache.MAGIC[:5])
+    os.utime(torn, (1e8, 1e8))
+    cache.tidy(folder, 20 * size)
+    assert len(list(folder.iterdir())) == 14
+    cache.tidy(folder, 8 * size + 4000)
+    left = {number for number in range(10) if cache.find_cached(f"thing{number}", sources)}
+    assert left == {0, 5, 6, 7, 8, 9}
+    assert all(other.exists() for other in others) and not torn.exists()
+    cache.tidy(folder / "nowhere", 0)
+
+
+def test_keeping_tidies_now_and_then(folder: Path, sources: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache.tidy, "__defaults__", (10 * len(DATA),))
+    for number in range(300):
+        cache.keep(f"thing{number}", sources, DATA)
+    assert len(list(folder.iterdir())) < 150
+
+
 def test_it_is_found_only_for_the_same_name_sources_and_detail(folder: Path, sources: tuple[Path, ...]) -> None:
     cache.keep("thing", sources, DATA, "detail")
     assert cache.find_cached("thing", sources, "other") is None

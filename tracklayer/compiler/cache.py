@@ -13,12 +13,22 @@ import functools
 import hashlib
 import os
 import platform
+import re
 import sys
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
-MAGIC = b"tracklayer object 2\n"
+KIND = b"tracklayer object "
+MAGIC = KIND + b"2\n"
 DIGEST = 32
+
+LIMIT = 256 << 20
+"""Bytes of objects that are kept: beyond that those go that were not asked for the longest."""
+DAY = 86_400
+
+_OURS = re.compile(r"[^/]+-[0-9a-f]{32}\.o(\w+\.new)?")
+"""What `keep` calls its files, and what it leaves when it is killed."""
 
 Place = tuple[Path, bytes]
 """A file, and the key that is part of its checksum."""
@@ -112,6 +122,34 @@ def keep(name: str, sources: Iterable[Path], data: bytes, detail: str = "") -> N
     place = _place(name, sources, detail)
     if place:
         _write(*place, data)
+        if place[1][0] % 16 == 0:  # to look through the folder takes as long as to compile a small function
+            tidy(place[0].parent)
+
+
+def tidy(folder: Path, limit: int = LIMIT) -> None:
+    """Delete the files in a cache that were not asked for the longest, where it holds more bytes than `limit`.
+
+    Files of others are left alone, whatever they are called. Other processes may use the folder meanwhile.
+    """
+    found: list[tuple[float, int, str]] = []
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if _OURS.fullmatch(entry.name):
+                with contextlib.suppress(OSError):
+                    facts = entry.stat(follow_symlinks=False)
+                    found.append((facts.st_mtime, facts.st_size, entry.path))
+    total = sum(size for _, size, _ in found)
+    if total <= limit:
+        return
+    for _, size, path in sorted(found):
+        if total <= limit * 3 // 4:
+            return
+        with contextlib.suppress(OSError):
+            with open(path, "rb") as file:
+                ours = KIND.startswith(file.read(len(KIND)))
+            if ours:
+                os.unlink(path)
+                total -= size
 
 
 def _head(key: bytes, data: bytes) -> bytes:
@@ -120,7 +158,11 @@ def _head(key: bytes, data: bytes) -> bytes:
 
 def _read(path: Path, key: bytes) -> bytes | None:
     try:
-        content = path.read_bytes()
+        with open(path, "rb") as file:
+            content = file.read()
+            if os.fstat(file.fileno()).st_mtime < time.time() - DAY:
+                with contextlib.suppress(OSError):
+                    os.utime(path)  # `tidy` is to see that it was asked for
     except OSError:
         return None
     head, body = content[: len(MAGIC) + DIGEST], content[len(MAGIC) + DIGEST :]

@@ -54,10 +54,17 @@ EARLY_SIGNAL, LINE_153_LY = 8, 9
 """The steps; `phase` is the one that comes next."""
 
 
-@typed(outline=True)
+@typed
 def catch_up(gb: Machine) -> None:
-    """Do every step that is due."""
+    """Do every step that is due. Mostly there is none, and that is seen without a call."""
     now = speed.dots(gb)
+    if gb.ppu.next <= now:
+        run_to(gb, now)
+
+
+@typed(outline=True)
+def run_to(gb: Machine, now: u64) -> None:
+    """Do every step up to a dot."""
     while gb.ppu.next <= now:
         if gb.ppu.phase == LINE_BEGIN and u64(gb.ppu.next + DOTS_PER_LINE) <= now and whole_lines(gb) > 0:
             run_lines(gb, now)
