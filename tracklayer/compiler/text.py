@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterable
 class Block:
     """A basic block under construction: phis first, then instructions; the last one ends it."""
 
-    __slots__ = ("label", "lines", "phis")
+    __slots__ = ("aside", "label", "lines", "phis")
 
     def __init__(self, label: str) -> None:
         self.label = label
+        self.aside = False
+        """It comes behind all others."""
         self.phis: list[str] = []
         self.lines: list[str] = []
 
@@ -52,9 +54,10 @@ class Text:
         del self.blocks[count:]
 
     def render(self) -> str:
-        """The body as IR text, blocks in the order they were made."""
+        """The body as IR text, blocks in the order they were made, but for those aside."""
         parts: list[str] = []
-        for index, block in enumerate(self.blocks):
+        first = self.blocks[:1]
+        for index, block in enumerate(first + sorted(self.blocks[1:], key=lambda block: block.aside)):
             parts.append(f"{block.label}:")
             parts.extend(block.phis if index else self.locals)
             parts.extend(block.lines)

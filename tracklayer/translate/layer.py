@@ -67,6 +67,7 @@ from .structs import (
     REST,
     ROOM,
     SAMPLES,
+    SHORT,
     SPENT,
     STUB,
     TARGET,
@@ -393,7 +394,9 @@ def lay(context: Any, guest: Any, cache: Ptr[Cache], offset: u64, pc: u16, numbe
         size = u32(size + stencils[guest.handlers + ON].size)
     stubs = u64(start + size + 8)  # copying goes by eight bytes, and may reach into what follows
     it.fill[BUDGET] = budget
+    it.fill[LATE] = stubs
     here = put(it, u16(guest.handlers + HEAD), cache, start)
+    stubs = put(it, u16(guest.handlers + SHORT), cache, stubs)
     position: u16 = pc
     done: u6 = 0
     cycles = 0
@@ -403,7 +406,7 @@ def lay(context: Any, guest: Any, cache: Ptr[Cache], offset: u64, pc: u16, numbe
         behind = u16(position + stencils[index].length)
         it.fill[NEXT] = behind
         it.fill[COUNT] = done + 1
-        it.fill[SPENT] = cycles + stencils[index].cycles
+        it.fill[SPENT] = u64(0 - (cycles + stencils[index].cycles))
         it.fill[INTERPRET] = stubs
         it.fill[REST] = budget - min(budget, cycles + stencils[index].cycles)
         if stencils[index].has_target:
@@ -432,7 +435,7 @@ def lay(context: Any, guest: Any, cache: Ptr[Cache], offset: u64, pc: u16, numbe
             stubs = put(it, u16(guest.handlers + LATER), cache, stubs)
         if stencils[index].has_stub:
             it.fill[COUNT] = done
-            it.fill[SPENT] = cycles + stencils[index].opcode_cycles
+            it.fill[SPENT] = u64(0 - (cycles + stencils[index].opcode_cycles))
             it.fill[HERE] = u16(position + stencils[index].opcode_length)
             it.fill[HANDLER] = address_of(guest.engine(context).interpret[stencils[index].handler])
             stubs = put(it, u16(guest.handlers + STUB), cache, stubs)
@@ -441,7 +444,7 @@ def lay(context: Any, guest: Any, cache: Ptr[Cache], offset: u64, pc: u16, numbe
         done = u6(done + 1)
     if flow != LEAVES:
         it.fill[COUNT] = count
-        it.fill[SPENT] = cycles
+        it.fill[SPENT] = u64(0 - cycles)
         it.fill[HERE] = at
         it.fill[EXIT] = exit_of(context, guest, cache, offset, pc, start, at)
         put(it, u16(guest.handlers + ON), cache, here)

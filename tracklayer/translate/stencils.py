@@ -17,7 +17,8 @@ what the guest has for that (`Guest.quick`): a device's register, mostly. Time i
 sooner afterwards, or code stand elsewhere: then the block is left behind the instruction.
 
 Time is taken off where a block is left, not at each instruction: a stencil hands `left` on as it got it, and whoever
-leaves takes off what all instructions of the block took so far (`hole.spent`).
+leaves takes off what all instructions of the block took so far (`hole.spent`, a negative number, which LLVM can add at
+once).
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from ..lang import IntType, go, typed
 from .guest import Guest, seen
 from .interpreter import QUICK_CALLING, convention_of
 from .structs import ABSOLUTE, BYTE, FALLS, NO_OPERAND, RELATIVE, WORD
-from .tables import HOLES
+from .tables import HOLES, INTERPRETS
 
 # ------------------------------------------------------------------------------------------------ typed text
 
@@ -85,7 +86,7 @@ def full_stencil(context: Any, guest: Any, index: Any) -> None:
     elif guest.clock(context).left <= hole("hole.rest") or guest.engine(context).tag(guest.pc_of(context)) != tag:
         leave(context, "hole.late")
     else:
-        guest.clock(context).left += hole("hole.spent")
+        guest.clock(context).left += 0 - hole("hole.spent")
         leave(context, "hole.continue")
 
 
@@ -122,17 +123,23 @@ def jump(context: Any, guest: Any) -> None:
 def head(context: Any, guest: Any) -> None:
     """The beginning of a block: the interpreter takes over where an event may be due before the last instruction
     begins."""
-    if guest.clock(context).left <= hole("hole.budget"):
-        go(guest.engine(context).short)
-    else:
+    if guest.clock(context).left > hole("hole.budget"):
         leave(context, "hole.continue")
+    else:
+        leave(context, "hole.late")
+
+
+@typed
+def near(context: Any, guest: Any) -> None:
+    """From a head that may not fit."""
+    go(guest.engine(context).short)
 
 
 @typed
 def stub(context: Any, guest: Any) -> None:
     """Have the interpreter's handler run the instruction whose opcode ends before `hole.here`, and is fetched."""
     guest.clock(context).instructions += hole("hole.count")
-    guest.clock(context).left -= hole("hole.spent")
+    guest.clock(context).left += hole("hole.spent")
     set_pc(context, guest)
     leave(context, "hole.handler")
 
@@ -140,7 +147,7 @@ def stub(context: Any, guest: Any) -> None:
 @typed
 def on(context: Any, guest: Any) -> None:
     """The end of a block whose last instruction falls through: to the block behind it."""
-    guest.clock(context).left -= hole("hole.spent")
+    guest.clock(context).left += hole("hole.spent")
     set_pc(context, guest)
     exit_to_block(context, guest)
 
@@ -175,6 +182,8 @@ def operand_hole(guest: Any, index: Any) -> Any:
 
 STENCILS = "stencils"
 """The kind of part that stencils belong to."""
+WORD_END = 1 << 32
+"""A negative number is a hole of 32 bits."""
 _NAME = re.compile(r"%[\w.]+")
 SUMS = ("sext ", "zext ", "trunc ", "add ", "sub ", "phi ")
 """What is computed of the time: what only these have seen was not looked at."""
@@ -221,6 +230,7 @@ class StencilCompiler:
         self.use = Use()
         self.bare = False
         self.full = False
+        self.leaving = 0
         self.cycles = 0
         self.entry: dict[int, Value] = {}
         self.entry_pc: Value = Known(None)
@@ -237,10 +247,11 @@ class StencilCompiler:
         self.quick = list(dict.fromkeys(guest.quick.values()))
         for name, (_, below) in HOLES.items():
             if below:
-                reference = self.program.module.metadata_node(f"!{{i64 0, i64 {below}}}")
+                values = (0, below) if below > 0 else (WORD_END + below, WORD_END)
+                reference = self.program.module.metadata_node(f"!{{i64 {values[0]}, i64 {values[1]}}}")
                 self.program.declare(f"@{name} = external hidden global i8, !absolute_symbol {reference}")
         parameters = convention.signature
-        for name in ("hole.continue", "hole.exit", "hole.interpret", "hole.handler", "hole.late"):
+        for name in ("hole.continue", "hole.exit", "hole.handler", "hole.late", *INTERPRETS):
             self.program.declare(f"declare hidden preserve_nonecc void @{name}({parameters})")
         for number, function in enumerate(self.quick):
             kinds = ", ".join(["ptr"] + ["i32"] * (len(describe_function(function).parameters) - 1))
@@ -274,8 +285,9 @@ class StencilCompiler:
                     f"full.{index}", full_stencil, {"guest": self.guest, "index": index}, self.guest.pc, self._begin
                 )
                 self.full = False
+        self.leaving = 0
         self.cycles = 0
-        for function in (head, stub, on, wait, late):
+        for function in (head, stub, on, wait, late, near):
             self.program.handler(function.__name__, function, {"guest": self.guest})
         return self.program
 
@@ -306,15 +318,16 @@ class StencilCompiler:
     def _value(self, name: str) -> Int:
         below = HOLES[name][1]
         width = 64 if name == "hole.count" else 32
-        return Int(f"ptrtoint (ptr @{name} to i{width})", width, 0, below - 1)
+        return Int(f"ptrtoint (ptr @{name} to i{width})", width, min(below, 0), max(below - 1, 0))
 
     def _begin(self, walker: Walker, state: State) -> None:
+        self.leaving = 0
         self.entry_pc = state.fields[self.pc.offset]
         state.fields[self.pc.offset] = self._value("hole.next")
         walker.entry_fields = dict(state.fields)
         self.entry = walker.entry_fields
         left, spent = self.entry[self.left.offset], self._value("hole.spent")
-        exact = walker.arith.binary(state.block, "-", left, spent, 0)
+        exact = walker.arith.binary(state.block, "+", left, spent, 0)
         exact = walker.arith.binary(state.block, "+", exact, Known(self.cycles), 0)
         state.fields[self.left.offset] = walker.arith.narrow(state.block, exact, self.left.kind)
         self.before = set(state.block.lines)
@@ -396,7 +409,9 @@ class StencilCompiler:
         state.fields = dict(walker.entry_fields)
         state.fields[self.pc.offset] = Int("poison", self.pc.width, 0, self.pc.kind.hi)
         state.dirty.clear()
-        transfer(walker, state, "@hole.interpret")
+        transfer(walker, state, f"@{INTERPRETS[self.leaving % len(INTERPRETS)]}")
+        self.leaving += 1
+        state.block.aside = True
 
     def _quick(
         self, walker: Walker, info: FunctionInfo, values: dict[str, Value], state: State

@@ -15,9 +15,9 @@ OPERAND, TARGET, NEXT, EXIT, COUNT, SPENT, BUDGET, HERE, CONTINUE, INTERPRET, HA
 MOST_QUICK = 2
 """Kinds from QUICK on: the functions that full stencils call."""
 
-EXTRA = ("head", "stub", "on", "wait", "late")
+EXTRA = ("head", "stub", "on", "wait", "late", "near")
 """Stencils that belong to no opcode; they come after the opcodes' in this order."""
-HEAD, STUB, ON, WAIT, LATER = range(len(EXTRA))
+HEAD, STUB, ON, WAIT, LATER, SHORT = range(len(EXTRA))
 
 # How an instruction ends.
 FALLS, BRANCHES, LEAVES = range(3)

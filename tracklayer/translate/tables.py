@@ -39,6 +39,7 @@ from .structs import (
     RELATIVE,
     REST,
     ROOM,
+    SHORT,
     SPENT,
     STUB,
     TARGET,
@@ -52,6 +53,8 @@ if TYPE_CHECKING:
     from ..native.loader import Function
     from .stencils import Use
 
+INTERPRETS = tuple(f"hole.interpret.{number}" for number in range(4))
+"""All one hole: LLVM makes a conditional jump of each, as long as it cannot make one place of several."""
 HOLES = {
     #  symbol          kind      values below
     "hole.operand8":  (OPERAND, 1 << 8),
@@ -59,18 +62,18 @@ HOLES = {
     "hole.target":    (TARGET, 1 << 16),
     "hole.next":      (NEXT, 1 << 16),
     "hole.count":     (COUNT, 1 << 16),
-    "hole.spent":     (SPENT, 1 << 15),
+    "hole.spent":     (SPENT, -(1 << 15)),
     "hole.budget":    (BUDGET, 1 << 16),
     "hole.here":      (HERE, 1 << 16),
     "hole.continue":  (CONTINUE, 0),
     "hole.exit":      (EXIT, 0),
-    "hole.interpret": (INTERPRET, 0),
+    **dict.fromkeys(INTERPRETS, (INTERPRET, 0)),
     "hole.handler":   (HANDLER, 0),
     "hole.rest":      (REST, 1 << 16),
     "hole.late":      (LATE, 0),
     **{f"hole.quick.{number}": (QUICK + number, 0) for number in range(MOST_QUICK)},
 }  # fmt: skip
-"""Holes by symbol. Below 0: a place in code."""
+"""Holes by symbol. Values below 0 for a place in code; a negative number: from that to 0."""
 
 
 class Tables:
@@ -107,7 +110,7 @@ def pack_tables(guest: type[Guest], functions: Mapping[str, Function], uses: Map
         if found is None:
             entry.flow = LEAVES
             continue
-        code, relocations = _strip_continue(bytes(found.code), found.relocations)
+        code, relocations = _strip_continue(*_leave_directly(bytes(found.code), found.relocations))
         entry.code, entry.size = len(pool), len(code)
         entry.first_hole, entry.holes = len(holes), len(relocations)
         holes += [_hole_of(relocation, name) for relocation in relocations]
@@ -124,7 +127,7 @@ def pack_tables(guest: type[Guest], functions: Mapping[str, Function], uses: Map
             entry.opcode_cycles = entry.opcode_length * guest.byte_cycles
             entry.target = described.target or 0
             entry.has_target = described.target is not None or described.tail in (RELATIVE, ABSOLUTE)
-            entry.has_stub = any(relocation.symbol == "hole.interpret" for relocation in relocations)
+            entry.has_stub = any(relocation.symbol in INTERPRETS for relocation in relocations)
             use = uses[opcode]
             entry.pure, entry.reads, entry.writes = use.pure, use.reads, use.always or 0
             entry.uses, entry.settles, entry.changes = use.uses, use.settles or 0, use.changes
@@ -146,7 +149,7 @@ def _check_room(guest: type[Guest], stencils: Any) -> None:
     sizes = [stencils[guest.handlers + index].size for index in range(len(EXTRA))]
     beside = sizes[STUB] + sizes[LATER] + JUMP_BYTES
     largest = max(one.size + (stencils[one.full].size if one.full else 0) for one in stencils) + beside
-    edges = sizes[HEAD] + sizes[ON] + sizes[WAIT]
+    edges = sizes[HEAD] + sizes[SHORT] + sizes[ON] + sizes[WAIT]
     if edges + 64 + CELL * (MOST + 2) > EDGES or largest > ROOM - EDGES:
         raise RuntimeError(f"{guest.name}: a stencil of {largest} bytes, head and end of {edges} are too large")
 
@@ -159,6 +162,23 @@ def _strip_continue(code: bytes, relocations: Iterable[Any]) -> tuple[bytes, lis
             kept.remove(relocation)
             return code[:-5], kept
     return code, kept
+
+
+def _leave_directly(code: bytes, relocations: Iterable[Any]) -> tuple[bytes, list[Any]]:
+    """With one conditional jump for each that skips a jump to the slow side, where nothing else may lead there."""
+    made, kept = bytearray(code), list(relocations)
+    for number, relocation in enumerate(kept):
+        at = relocation.offset - 3  # 7x 05: Jcc over the next five bytes; E9: JMP
+        skips = at >= 0 and made[at] & 0xF0 == 0x70 and made[at + 1 : at + 3] == b"\x05\xe9"
+        if relocation.symbol not in INTERPRETS or not skips:
+            continue
+        ways = [q + 1 + int.from_bytes(made[q : q + 1], "little", signed=True) for q in range(len(made))]
+        ways += [q + 4 + int.from_bytes(made[q : q + 4], "little", signed=True) for q in range(len(made) - 3)]
+        if at + 2 not in ways:  # read as a distance, no byte or word of the code leads there
+            made[at : at + 3] = 0x2E, 0x0F, 0x80 | made[at] & 15 ^ 1  # the prefix says nothing, and keeps the length
+            assert relocation.kind == "R_X86_64_PLT32"
+            kept[number] = relocation._replace(offset=at + 3)
+    return bytes(made), kept
 
 
 SIZES = {

@@ -198,7 +198,9 @@ class GB:
     @typed(apart=True)
     def step(self, address: u16) -> None:
         """One M-cycle in which the CPU's address unit counts an address up or down."""
-        if unlikely(address >> 8 == maps.OAM):
+        if address >> 8 != maps.OAM:
+            pass
+        else:
             oam_bug.step(self)
         self.clock.left -= 4
 

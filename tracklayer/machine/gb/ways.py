@@ -73,9 +73,12 @@ class Mapped:
         """Two M-cycles: write two bytes."""
         page = self.gb.host.write_map[address >> 8]
         at = address & 0xFF
-        if page and at != 0xFF:
-            pointer_at(u64(address_of(page) + at), u16)[0] = value
-            self.gb.clock.left -= 8
+        if page:
+            if at != 0xFF:
+                pointer_at(u64(address_of(page) + at), u16)[0] = value
+                self.gb.clock.left -= 8
+            else:
+                self.gb.write_apart(address, value)
         else:
             self.gb.write_apart(address, value)
 
