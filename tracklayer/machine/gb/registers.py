@@ -13,7 +13,7 @@ from tracklayer.lang import typed, u8, u16
 from tracklayer.machine.common.registers import Reg
 
 from . import apu, boot_rom, color_registers, divider, dma, hdma, joypad, ppu, serial, timer
-from .interrupts import IE, heed
+from .interrupts import IE
 
 
 class Machine(hdma.Machine, divider.Machine, joypad.Machine, apu.Machine, dma.Machine, Protocol):
@@ -51,18 +51,22 @@ def write_if(gb: Machine, value: u8) -> None:
     """
     catch_up_requests_ahead(gb, 1)
     gb.interrupts.flags = value & 0x1F
-    heed(gb)
+    gb.clock.attention()
 
 
 @typed
 def write_ie(gb: Machine, value: u8) -> None:
-    """Another choice of interrupts: what the CPU cannot feel by itself need not be scheduled."""
+    """Another choice of interrupts: what the CPU cannot feel by itself need not be scheduled.
+
+    It asks for a boundary whatever is requested, as IF does: a dispatch may push PC here, looks again behind that, and
+    is to find devices as late as they are in every run.
+    """
     catch_up_requests(gb)
     gb.hram[IE] = value
     timer.reschedule(gb)
     serial.reschedule(gb)
     ppu.reschedule(gb)
-    heed(gb)
+    gb.clock.attention()
 
 
 @typed
