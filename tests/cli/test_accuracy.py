@@ -85,7 +85,7 @@ def test_the_command_writes_the_page(command: Command, tmp_path: Path) -> None:
     assert "It is made to fail." in text
     assert datetime.date.today().isoformat() in text
     result = command(*asked, "--markdown", tmp_path / "no" / "page.md")
-    assert "cannot write" in result.stderr
+    assert "cannot be written" in result.stderr
 
 
 @pytest.mark.parametrize("text", ["[", "{}", '[{"path": "x"}]', "[5]", "5"])

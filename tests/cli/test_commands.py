@@ -140,6 +140,33 @@ def test_what_cannot_be_run_is_an_error_in_words(
     failed(command("lockstep", file, "--engines", "reference,reference"), words)
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--screenshot", "no/such/folder/a.png", "there is no folder 'no/such/folder'"),
+        ("--wav", "no/such/folder/a.wav", "there is no folder"),
+        ("--save-state", "no/such/folder/a.state", "there is no folder"),
+        ("--screenshot", ".", "it is a folder"),
+        ("--seconds", "nan", "is no time"),
+        ("--seconds", "inf", "is no time"),
+        ("--frames", "-1", "not in the range"),
+        ("--engine", "nonsense", "is not one of"),
+        ("--until-serial", "", "nothing to wait for"),
+    ],
+)
+def test_what_cannot_be_done_is_said_before_anything_runs(
+    command: Command, rom: Path, option: str, value: str, words: str
+) -> None:
+    failed(command("run", rom, *REFERENCE, option, value), words)
+
+
+def test_what_cannot_be_written_in_the_end_is_an_error_in_words(command: Command, rom: Path, tmp_path: Path) -> None:
+    """/dev/full takes no byte. A file may also go while the run lasts."""
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    failed(command("run", rom, *REFERENCE, "--frames", 1, "--screenshot", "/dev/full"), "No space left")
+
+
 def test_a_truncated_image_runs_with_a_warning(command: Command, rom: Path) -> None:
     rom.write_bytes(rom.read_bytes()[:0x1000])
     result = command("run", rom, *REFERENCE, "--frames", 12, "--serial")

@@ -35,10 +35,11 @@ def test_a_program_is_run_once_for_each_model(tmp_path: Path) -> None:
     [
         (Selection(), ["gb/a/x.gb", "gb/a/x.gb", "gb/b/y.gb", "gba/z.gba", "v.gz"]),
         (Selection(system="gba"), ["gba/z.gba"]),
-        (Selection(suite="b"), ["gb/b/y.gb"]),
+        (Selection(suites=("b",)), ["gb/b/y.gb"]),
+        (Selection(suites=("a", "b")), ["gb/a/x.gb", "gb/a/x.gb", "gb/b/y.gb"]),
         (Selection(model="cgb"), ["gb/a/x.gb", "v.gz"]),
         (Selection(path="*/y.gb"), ["gb/b/y.gb"]),
-        (Selection(suite="b", model="cgb"), []),
+        (Selection(suites=("b",), model="cgb"), []),
     ],
 )
 def test_options_choose_runs(tmp_path: Path, chosen: Selection, paths: list[str]) -> None:

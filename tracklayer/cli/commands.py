@@ -6,6 +6,8 @@ Commands are looked up by name in MODULES and imported only then.
 from __future__ import annotations
 
 import json
+import math
+import os
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -57,12 +59,44 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except TracklayerError as error:
             raise click.ClickException(str(error)) from error
+        except BrokenPipeError:  # whoever read the output wants no more: click ends quietly
+            raise
+        except OSError as error:
+            where = f"{os.fsdecode(error.filename)}: " if error.filename is not None else ""
+            raise click.ClickException(f"{where}{error.strerror or error}") from error
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="tracklayer")
 def tracklayer() -> None:
     """Emulators written once in typed Python, running as machine code that can call Python back."""
+
+
+class OutputFile(click.ParamType[str]):
+    """A file to be written at the end: what can be seen to be in its way is said at the beginning."""
+
+    name = "file"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        path = str(value)
+        folder = os.path.dirname(path) or "."
+        if os.path.isdir(path):
+            self.fail(f"{path!r} cannot be written: it is a folder", param, ctx)
+        if not os.path.isdir(folder):
+            self.fail(f"{path!r} cannot be written: there is no folder {folder!r}", param, ctx)
+        if not os.access(path if os.path.exists(path) else folder, os.W_OK):
+            self.fail(f"{path!r} cannot be written: permission denied", param, ctx)
+        return path
+
+
+class Seconds(click.FloatRange):
+    """A time, which is a number and ends."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        seconds = float(super().convert(value, param, ctx))
+        if not math.isfinite(seconds):
+            self.fail(f"{value!r} is no time", param, ctx)
+        return seconds
 
 
 def engine_option(default: str = "translated") -> Callable[[Any], Any]:

@@ -41,6 +41,8 @@ def disasm(rom: str, start: int, count: int, bank: int, as_json: bool) -> None:
     is shown as if it were instructions too.
     """
     name, image = read_rom(rom)
+    if not image:
+        raise click.ClickException("the file is empty")
     banks = max(1, -(-len(image) // BANK))
     if bank >= banks and bank > 1:
         raise click.BadParameter(f"{name} has banks 0 to {banks - 1}", param_hint="--bank")

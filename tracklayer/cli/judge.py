@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .commands import ENGINES, RESULT_MODELS, print_json
+from .commands import ENGINES, RESULT_MODELS, OutputFile, print_json
 from .manifest import Library, Selection, Task, read_manifest
 from .workers import spread
 
@@ -83,7 +83,7 @@ def died(engine: str, task: Task, code: int) -> dict[str, Any]:
 @click.command()
 @click.argument("manifest", type=click.Path(path_type=Path))
 @click.option("--system", help="Only programs for this system: gb, gba, nds.")
-@click.option("--suite", help="Only programs of this suite.")
+@click.option("--suite", "suites", multiple=True, help="Only programs of this suite; may be given several times.")
 @click.option("--model", type=click.Choice(RESULT_MODELS), help="Only results meant for this model.")
 @click.option("--path", "glob", metavar="GLOB", help="Only programs whose path matches, as in '*/acceptance/*'.")
 @click.option(
@@ -99,18 +99,20 @@ def died(engine: str, task: Task, code: int) -> dict[str, Any]:
     "--jobs", type=click.IntRange(min=1), default=None, help="Processes to spread over.  [default: all cores]"
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document instead of tables.")
-@click.option("--markdown", type=click.Path(path_type=Path), help="Also write the results to this file, as a page.")
-@click.option("--notes", type=click.Path(path_type=Path), help="For that page: a JSON file with what failures mean.")
+@click.option("--markdown", type=OutputFile(), metavar="FILE.md", help="Also write the results there, as a page.")
+@click.option(
+    "--notes", type=click.Path(path_type=Path), metavar="FILE.json", help="For that page: what failures mean."
+)
 def judge(
     manifest: Path,
     system: str | None,
-    suite: str | None,
+    suites: tuple[str, ...],
     model: str | None,
     glob: str | None,
     engines: tuple[str, ...],
     jobs: int | None,
     as_json: bool,
-    markdown: Path | None,
+    markdown: str | None,
     notes: Path | None,
 ) -> None:
     """Run the test programs that MANIFEST lists and judge each by the way that its entry names.
@@ -123,19 +125,19 @@ def judge(
     from .accuracy import page, read_notes
 
     known = read_notes(notes) if notes is not None else []
-    tasks = read_manifest(manifest, Selection(system, suite, model, glob))
+    tasks = read_manifest(manifest, Selection(system, suites, model, glob))
     if not tasks:
-        raise click.ClickException("no program of the manifest was asked for")
+        known_suites = sorted({task.suite for task in read_manifest(manifest, Selection())})
+        raise click.ClickException(
+            f"no program is of that system, suite, model and path; there are the suites {', '.join(known_suites)}"
+        )
     jobs = jobs or os.cpu_count() or 1
     results = []
     for engine in dict.fromkeys(engines):
         make_engine(engine)  # builds it once, before the workers want it
         results += _run_all(tasks, engine, jobs, quiet=as_json)
     if markdown is not None:
-        try:
-            write_atomically(markdown, page(results, known, datetime.date.today()).encode())
-        except OSError as error:
-            raise click.ClickException(f"cannot write {markdown}: {error.strerror or error}") from None
+        write_atomically(markdown, page(results, known, datetime.date.today()).encode())
     if as_json:
         print_json({"results": results})
     else:

@@ -42,10 +42,10 @@ class Task(NamedTuple):
 
 
 class Selection(NamedTuple):
-    """Which of a manifest's runs are wanted; None leaves a question open."""
+    """Which of a manifest's runs are wanted; None, and no suites, leave a question open."""
 
     system: str | None = None
-    suite: str | None = None
+    suites: tuple[str, ...] = ()
     model: str | None = None
     path: str | None = None
 
@@ -85,7 +85,7 @@ def _tasks(entry: dict[str, Any], folder: str) -> list[Task]:
 def _wanted(task: Task, chosen: Selection) -> bool:
     return (
         (chosen.system is None or task.system == chosen.system)
-        and (chosen.suite is None or task.suite == chosen.suite)
+        and (not chosen.suites or task.suite in chosen.suites)
         and (chosen.model is None or task.model in (chosen.model, "sm83"))
         and (chosen.path is None or fnmatch.fnmatch(task.path, chosen.path))
     )

@@ -9,7 +9,7 @@ import click
 
 from tracklayer.api.gameboy import CYCLES_PER_FRAME, CYCLES_PER_SECOND
 
-from .commands import MODELS, engine_option, print_json
+from .commands import MODELS, OutputFile, Seconds, engine_option, print_json
 from .progress import building
 from .run import DEFAULT_SECONDS, parse_presses, start
 
@@ -29,7 +29,7 @@ WIDTH = 120
 """Columns where the output is no terminal."""
 
 
-class FlameFile(click.ParamType[str]):
+class FlameFile(OutputFile):
     """A file whose ending says what is written: a picture, or folded stacks."""
 
     name = "FILE.svg|FILE.folded"
@@ -38,10 +38,7 @@ class FlameFile(click.ParamType[str]):
         path = str(value)
         if os.path.splitext(path)[1].lower() not in FLAMES:
             self.fail(f"{path!r} ends neither in .svg, for a picture, nor in .folded, for text", param, ctx)
-        folder = os.path.dirname(path) or "."
-        if not os.path.isdir(folder) or os.path.isdir(path):
-            self.fail(f"{path!r} cannot be written: {folder!r} is no folder, or that is one", param, ctx)
-        return path
+        return super().convert(path, param, ctx)
 
 
 @click.command()
@@ -49,7 +46,7 @@ class FlameFile(click.ParamType[str]):
 @engine_option()
 @click.option("--model", type=click.Choice(MODELS), default="auto", show_default=True, help="Which console.")
 @click.option("--frames", type=click.IntRange(min=1), help="Profile so many frames of 70,224 cycles.")
-@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Or so much guest time.  [default: 10]")
+@click.option("--seconds", type=Seconds(min=0, min_open=True), help="Or so much guest time.  [default: 10]")
 @click.option(
     "--warm-up", type=click.IntRange(min=0), default=0, show_default=True, help="Frames before these, not profiled."
 )
@@ -127,10 +124,7 @@ def _write(path: str, found: Profile) -> None:
     from tracklayer.api.files import write_atomically
 
     text = found.flame_graph() if path.lower().endswith(".svg") else found.folded()
-    try:
-        write_atomically(path, text.encode())
-    except OSError as error:
-        raise click.ClickException(f"{path}: {error.strerror or error}") from error
+    write_atomically(path, text.encode())
 
 
 # ------------------------------------------------------------------------------------------------ for people

@@ -14,7 +14,7 @@ import click
 from tracklayer.api.gameboy import CYCLES_PER_FRAME, CYCLES_PER_SECOND, GameBoy
 from tracklayer.api.sound import DEFAULT_RATE, HIGHEST_RATE, LOWEST_RATE
 
-from .commands import MODELS, engine_option, print_json, shown
+from .commands import MODELS, OutputFile, Seconds, engine_option, print_json, shown
 from .progress import building
 
 if TYPE_CHECKING:
@@ -75,12 +75,12 @@ def start(
 @click.option("--model", type=click.Choice(MODELS), default="auto", show_default=True, help="Which console.")
 @click.option("--boot-rom", type=click.Path(exists=True, dir_okay=False), metavar="FILE", help="Run this one first.")
 @click.option("--frames", type=click.IntRange(min=0), help="Run for so many frames of 70,224 cycles.")
-@click.option("--seconds", type=click.FloatRange(min=0), help="Run for so much guest time.  [default: 10]")
+@click.option("--seconds", type=Seconds(min=0), help="Run for so much guest time.  [default: 10]")
 @click.option(
     "--until-serial", metavar="TEXT", help="Stop once TEXT was sent on the serial port; failure if it never is."
 )
-@click.option("--screenshot", type=click.Path(dir_okay=False), metavar="FILE.png", help="Write the last picture there.")
-@click.option("--wav", type=click.Path(dir_okay=False), metavar="FILE.wav", help="Write the sound there.")
+@click.option("--screenshot", type=OutputFile(), metavar="FILE.png", help="Write the last picture there.")
+@click.option("--wav", type=OutputFile(), metavar="FILE.wav", help="Write the sound there.")
 @click.option(
     "--rate",
     type=click.IntRange(LOWEST_RATE, HIGHEST_RATE),
@@ -100,12 +100,12 @@ def start(
     help="Read and write the battery save, beside ROM unless FILE is given.",
 )
 @click.option("--load-state", type=click.Path(exists=True, dir_okay=False), metavar="FILE", help="Begin in this state.")
-@click.option("--save-state", type=click.Path(dir_okay=False), metavar="FILE", help="Write the last state there.")
+@click.option("--save-state", type=OutputFile(), metavar="FILE", help="Write the last state there.")
 @click.option("--listen", metavar="[HOST:]PORT", help="Wait there for another console, and link with it.")
 @click.option("--connect", metavar="[HOST:]PORT", help="Link with a console that listens there.")
 @click.option(
     "--link-timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Seconds(min=0, min_open=True),
     default=DEFAULT_PATIENCE,
     show_default=True,
     metavar="SECONDS",
@@ -149,6 +149,8 @@ def run(
     linked = listen is not None or connect is not None
     if wav is not None and linked:
         raise click.UsageError("a linked console makes no sound: leave --wav out")
+    if until_serial == "":
+        raise click.UsageError("nothing to wait for: give --until-serial some text")
     presses = parse_presses(buttons)
     limit = frames * CYCLES_PER_FRAME if frames is not None else int((seconds or 0.0) * CYCLES_PER_SECOND)
     if frames is None and seconds is None:
