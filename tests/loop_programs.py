@@ -1,12 +1,12 @@
 """Random programs full of loops, the same on all engines: `python -m tests.loop_programs [--count 300] [--seed N]`.
 
-Loops that count, copy, fill, add up, wait for memory that an interrupt's handler changes, wait for a register, or only
-pass the time; with ways that part and meet, routines, and loops inside; over page ends, into video RAM, HRAM, registers
-and closed memory; routines that call themselves and each other, on a stack that crosses pages, is moved, written over
-or next to code, and return to where they were not called from; with quick timers, the screen on and off, DMA, and at
-either speed. Their starting values change from one time to the next, so that they end at any place. Blocks and regions
-are held against the interpreter. Every difference is printed with the program's seed; the exit status is 1 if there was
-any.
+Loops that count, copy, fill, add up, go in steps, wait for memory that an interrupt's handler changes, wait for a
+register, or only pass the time; with ways that part and meet, routines, and loops inside; over page ends, into video
+RAM, HRAM, registers and closed memory; routines that call themselves and each other, on a stack that crosses pages, is
+moved, written over or next to code, and return to where they were not called from; with quick timers, the screen on and
+off, DMA, and at either speed. Their starting values change from one time to the next, so that they end at any place.
+Blocks and regions are held against the interpreter. Every difference is printed with the program's seed; the exit
+status is 1 if there was any.
 """
 
 from __future__ import annotations
@@ -128,6 +128,18 @@ class Writer:
         end = source.choice(("DEC BC\nLD A,B\nOR A,C\nJR NZ,{}", "DEC B\nJR NZ,{}", "DEC C\nJP NZ,{}")).format(begin)
         return [f"{begin}:", read, *self.some(QUIET[:5], 1), write, end]
 
+    def striding(self) -> list[str]:
+        """Through memory in steps of a register."""
+        begin, source = self.label(), self.source
+        pair, count = source.choice((("BC", "D"), ("DE", "B"), ("DE", "C")))
+        step = source.choice((1, 2, 3, 5, 7, 12, 16, 20, 31, 32, 33, 64, 100, 255, 256, 257, 300, 0, 0xFFE0, 0x8010))
+        touch = ("LD [HL],A", "LD A,[HL]", "LD [HL],7", "INC [HL]", "XOR A,[HL]", "LD A,[HL]\nINC A\nLD [HL],A",
+                 "RES 3,[HL]", "LD [HL],H", "LD [HL],L")  # fmt: skip
+        high = source.choice(("$C4", "$C8", "$D0", "$DE", "$E0", "$FE"))
+        ends = (f"LD A,H\nCP A,{high}\nJR C,{begin}", f"DEC {count}\nJR NZ,{begin}", f"BIT 5,H\nJR Z,{begin}")
+        lines = [f"LD {pair},{step}", f"{begin}:", source.choice(touch), *self.some(QUIET[:5], 1), f"ADD HL,{pair}"]
+        return [*lines, *self.some(("LD E,L", "INC A", "SCF"), 1), source.choice(ends)]
+
     def waiting(self) -> list[str]:
         """For memory, or a register, to be something; with a count of tries, so that it ends."""
         begin, source = self.label(), self.source
@@ -182,7 +194,8 @@ class Writer:
     def loop(self) -> list[str]:
         if self.source.random() < 0.3:
             return self.recursion()
-        kind = self.source.choice((self.copying, self.waiting, lambda: self.counted(1), lambda: self.counted(1)))
+        counted = [lambda: self.counted(1)] * 2
+        kind = self.source.choice((self.copying, self.waiting, self.striding, *counted))
         return ["PUSH HL", "POP HL", *self.setup(), *kind()]
 
     def handlers(self) -> str:

@@ -65,7 +65,8 @@ def test_a_routine_that_calls_itself_is_followed_so_far_and_no_further() -> None
 def body(lines: str, **joins: list[str]) -> Body:
     block = Block("b1")
     block.lines = [f"  {line.strip()}" for line in lines.strip().splitlines()]
-    return Body([block], {"%f1.8": 16, "%f1.10": 8}, {f"%{name}": values for name, values in joins.items()})
+    fields = {"%f1.8": 16, "%f1.10": 8, "%f1.12": 16}
+    return Body([block], fields, {f"%{name}": values for name, values in joins.items()})
 
 
 def test_sums() -> None:
@@ -76,6 +77,25 @@ def test_sums() -> None:
     assert it.sum16("%d") is None  # its upper bits are gone
     assert it.low("%d") == ("%f1.8.lo", 0xFE)
     assert it.sum16("%f1.10") is None  # eight bits do not count up beyond them
+
+
+def test_strides() -> None:
+    it = body(
+        """%a = add i32 %f1.8, %f1.12
+        %b = and i32 %a, 65535
+        %c = add i32 %b, 1
+        %d = and i32 %f1.8, 255
+        %e = zext i32 %d to i64""",
+        j=["%a", "%b"],
+        k=["%a", "%f1.8"],
+    )
+    assert it.stride("%b", "%f1.8") == "%f1.12"
+    assert it.stride("%j", "%f1.12") == "%f1.8"
+    assert it.stride("%c", "%f1.8") is None  # and one more
+    assert it.stride("%k", "%f1.8") is None  # on some ways only
+    assert it.stride("%f1.8", "%f1.8") is None
+    assert it.low_byte("%e") == ("%f1.8", 0)
+    assert it.low_byte("%d") is None
 
 
 def test_halves() -> None:

@@ -18,6 +18,7 @@ from ..compiler.convention import Virtual, find
 from ..compiler.text import POINTER, Block
 from .loops import Body, Loop, Node, Sum
 from .narrow import narrow
+from .strides import FEWEST, Strides
 
 if TYPE_CHECKING:
     from .region_code import Place, RegionCompiler
@@ -36,13 +37,17 @@ Plan = int | Halves | None
 class FastLoop:
     """Writes one loop's fast way, and the way to it."""
 
-    def __init__(self, compiler: RegionCompiler, loop: Loop) -> None:
+    def __init__(self, compiler: RegionCompiler, loop: Loop, at: Place, striding: bool = True) -> None:
+        """at: where it begins. striding: whether addresses that go by the steps of a register may be in runs."""
         self.compiler = compiler
         self.loop = loop
         self.text = compiler.walker.text
-        self.at = compiler.again[loop.header]
+        self.at = at
         self.plain = compiler.heads[loop.header]
-        self.pass_number = f"%f{loop.header}.pass"
+        self.striding = striding
+        self.names = f"{'f' if striding else 'g'}{loop.header}"
+        self.pass_number = f"%{self.names}.pass"
+        self.strides = Strides(self, {})
         self.plans: dict[int, Plan] = {}
         self.lines: list[str] = []
         """Of the block before the loop."""
@@ -61,13 +66,13 @@ class FastLoop:
     def _try(self) -> bool:
         compiler, header = self.compiler, self.loop.header
         count = len(self.text.blocks)
-        self.first = compiler.place(f"f{header}")
-        self.latch = compiler.place(f"l{header}")
-        inner = {node: compiler.place(f"f{header}_{at}") for at, node in enumerate(self.loop.body[1:])}
+        self.first = compiler.place(self.names)
+        self.latch = compiler.place(f"l{self.names}")
+        inner = {node: compiler.place(f"{self.names}_{at}") for at, node in enumerate(self.loop.body[1:])}
         begin = self.text.block()
         ways: dict[Node, Place] = {**inner, (header, ()): self.latch}
         exits: list[str] = []
-        walked = compiler.place(f"f{header}")  # the header's phis and counts stand before its steps
+        walked = compiler.place(self.names)  # the header's phis and counts stand before its steps
         for node in self.loop.body:
             following = {other[0]: ways[other] for other in self.loop.ways[node]}
             exits += compiler.write_head(node[0], inner.get(node, walked), following, fast=True, callers=node[1])
@@ -86,6 +91,8 @@ class FastLoop:
             return False
         for field in compiler.fields:
             self.plans[field.offset] = self._plan(field, inner)
+        if self.striding:
+            self.strides.fields = self._strides()
         self._write_begin(begin, -span[0], blocks, exits)
         self.first.block.lines.append(f"  br label %{walked.block.label}")
         self._write_header(begin)
@@ -113,6 +120,17 @@ class FastLoop:
             low[1] if low and low[0] == f"{name}.lo" else None, high[1] if high and high[0] == f"{name}.hi" else None
         )
 
+    def _strides(self) -> dict[str, str]:
+        """The fields that another is added to in each pass."""
+        found = {}
+        for field in self.compiler.fields:
+            if field.kind.bits == 16 and self.plans[field.offset] is None:
+                name = self.first.phi(field.offset)
+                other = self.body.stride(self.latch.phi(field.offset), name)
+                if other and self._step(other) == 0:
+                    found[name] = other
+        return found
+
     def _step(self, base: str) -> int | None:
         """What is added to a base with each pass; modulo 256 for halves."""
         if not base:
@@ -133,12 +151,13 @@ class FastLoop:
 
         return {**{field.offset: self.at.phi(field.offset) for field in self.compiler.fields}, TRIED: "true"}
 
-    def _op(self, text: str) -> str:
+    def op(self, text: str) -> str:
+        """An operation before the loop; the name of its result."""
         name = self.text.fresh()
         self.lines.append(f"  {name} = {text}")
         return name
 
-    def _value(self, sum_: Sum, bits: int) -> str:
+    def value(self, sum_: Sum, bits: int) -> str:
         """What a sum is before the first pass."""
         base, more = sum_
         if not base:
@@ -146,32 +165,34 @@ class FastLoop:
         offset, _, half = base.split(".", 1)[1].partition(".")
         value = self.at.phi(int(offset))
         if half == "hi":
-            value = self._op(f"lshr i32 {value}, 8")
+            value = self.op(f"lshr i32 {value}, 8")
         if more or half:
-            value = self._op(f"add i32 {value}, {more}") if more else value
-            value = self._op(f"and i32 {value}, {(1 << bits) - 1}")
+            value = self.op(f"add i32 {value}, {more}") if more else value
+            value = self.op(f"and i32 {value}, {(1 << bits) - 1}")
         return value
 
-    def _least(self, passes: str, other: str) -> str:
-        less = self._op(f"icmp ult i32 {passes}, {other}")
-        return self._op(f"select i1 {less}, i32 {passes}, i32 {other}")
+    def least(self, passes: str, other: str) -> str:
+        """The smaller of two numbers of passes."""
+        less = self.op(f"icmp ult i32 {passes}, {other}")
+        return self.op(f"select i1 {less}, i32 {passes}, i32 {other}")
 
     def _write_begin(self, begin: Block, longest: int, blocks: list[Block], exits: list[str]) -> None:
         """The number of passes, and the way into the loop."""
         left = self.at.phi(self.compiler.left)
-        late = self._op(f"icmp slt i32 {left}, 0")
-        time = self._op(f"select i1 {late}, i32 0, i32 {left}")
-        passes = self._op(f"udiv i32 {time}, {longest}")
+        late = self.op(f"icmp slt i32 {left}, 0")
+        time = self.op(f"select i1 {late}, i32 0, i32 {left}")
+        passes = self.op(f"udiv i32 {time}, {longest}")
         for sum_, bits, block, way in self._counts(blocks, exits):
             passes = self._count(passes, sum_, bits)
             block.lines[-1] = f"  br label %{way}"
         passes = self._pages(passes, blocks, exits)
         self.passes = passes
-        many = self._op(f"icmp ne i32 {passes}, 0")
+        many = self.op(f"icmp uge i32 {passes}, {FEWEST if self.strides.runs else 1}")
         at = self.at.block
         at.lines += self.lines
-        at.lines.append(f"  br i1 {many}, label %{begin.label}, label %{self.plain.block.label}")
-        self.plain.incoming.append((at.label, self._plainly()))
+        other = self.compiler.other_way(self.loop) if self.strides.runs else self.plain
+        at.lines.append(f"  br i1 {many}, label %{begin.label}, label %{other.block.label}")
+        other.incoming.append((at.label, self._plainly()))
 
     def _counts(self, blocks: list[Block], exits: list[str]) -> list[tuple[Sum, int, Block, str]]:
         """The ways out that are taken when a count reaches zero: the count, where it is tested, and the way on."""
@@ -191,11 +212,11 @@ class FastLoop:
         return step is not None and step & (1 << bits) - 1 in (1, (1 << bits) - 1)
 
     def _count(self, passes: str, sum_: Sum, bits: int) -> str:
-        value = self._value(sum_, bits)
+        value = self.value(sum_, bits)
         if (self._step(sum_[0]) or 0) & (1 << bits) - 1 == 1:
-            value = self._op(f"sub i32 0, {value}")
-            value = self._op(f"and i32 {value}, {(1 << bits) - 1}")
-        return self._least(passes, value)
+            value = self.op(f"sub i32 0, {value}")
+            value = self.op(f"and i32 {value}, {(1 << bits) - 1}")
+        return self.least(passes, value)
 
     def _pages(self, passes: str, blocks: list[Block], exits: list[str]) -> str:
         """Look pages up once, and see how long addresses stay on them; they do not while one is closed, or while the
@@ -218,13 +239,13 @@ class FastLoop:
                     return None
             assert sum_ is not None
             if (sum_, bits) not in numbers:
-                value = self._value(sum_, bits)
-                numbers[sum_, bits] = value if bits == 8 else self._op(f"lshr i32 {value}, 8")
+                value = self.value(sum_, bits)
+                numbers[sum_, bits] = value if bits == 8 else self.op(f"lshr i32 {value}, 8")
                 if step:
                     step -= step >> 15 << 16
-                    offset = self._op(f"and i32 {value}, 255")
+                    offset = self.op(f"and i32 {value}, 255")
                     offsets[sum_] = offset, step
-                    passes = self._least(passes, self._until_page_ends(offset, step))
+                    passes = self.least(passes, self._until_page_ends(offset, step))
             return numbers[sum_, bits]
 
         for load in self.body.page_loads(maps):
@@ -232,12 +253,14 @@ class FastLoop:
             if fixed and not fixed[0]:
                 continue  # always the same page, which may well be none: LLVM looks before the loop
             number = number_of(load.address)
-            if number is not None:
+            if number is None:
+                passes = self.strides.add(load, blocks, passes) or passes
+            else:
                 key = load.map, number
                 if key not in pages:
-                    pages[key] = self._page(load.map, number)
-                    there = self._op(f"icmp ne ptr {pages[key]}, null")
-                    passes = self._op(f"select i1 {there}, i32 {passes}, i32 0")
+                    pages[key] = self.page(load.map, number)
+                    there = self.op(f"icmp ne ptr {pages[key]}, null")
+                    passes = self.op(f"select i1 {there}, i32 {passes}, i32 0")
                 replaced[load.name] = pages[key]
         gone = {*exits, *(block.label for block in blocks if block.lines and block.lines[-1] == "  ret void")}
         for block in blocks:
@@ -246,9 +269,9 @@ class FastLoop:
             if test and yes in gone and no not in gone:
                 number, far = self._far_from(test[0], int(test[1])) or (number_of(test[0]), None)
                 if number is not None:
-                    there = self._op(f"icmp eq i32 {number}, {test[1]}")
-                    passes = self._op(f"select i1 {there}, i32 0, i32 {passes}")
-                    passes = self._least(passes, far) if far else passes
+                    there = self.op(f"icmp eq i32 {number}, {test[1]}")
+                    passes = self.op(f"select i1 {there}, i32 0, i32 {passes}")
+                    passes = self.least(passes, far) if far else passes
                     block.lines[-1] = f"  br label %{no}"
         narrow(self.compiler.program, self.body, blocks)
         self._replace(blocks, replaced, offsets)
@@ -260,24 +283,25 @@ class FastLoop:
         sum_ = self.body.sum16(address)
         if sum_ is None or not self._one_way(sum_, 16):
             return None
-        value = self._value(sum_, 16)
+        value = self.value(sum_, 16)
         if self._step(sum_[0]) == 1:
-            far = self._op(f"sub i32 {page << 8}, {value}")
+            far = self.op(f"sub i32 {page << 8}, {value}")
         else:
-            far = self._op(f"sub i32 {value}, {page << 8 | 0xFF}")
-        return self._op(f"lshr i32 {value}, 8"), self._op(f"and i32 {far}, 65535")
+            far = self.op(f"sub i32 {value}, {page << 8 | 0xFF}")
+        return self.op(f"lshr i32 {value}, 8"), self.op(f"and i32 {far}, 65535")
 
-    def _page(self, map_: int, number: str) -> str:
-        base = self._op(f"getelementptr inbounds i8, ptr %context, i64 {map_}")
-        index = self._op(f"zext i32 {number} to i64")
-        place = self._op(f"getelementptr inbounds ptr, ptr {base}, i64 {index}")
-        return self._op(f"load ptr, ptr {place}, {POINTER}")
+    def page(self, map_: int, number: str) -> str:
+        """What a map of pages holds at a number."""
+        base = self.op(f"getelementptr inbounds i8, ptr %context, i64 {map_}")
+        index = self.op(f"zext i32 {number} to i64")
+        place = self.op(f"getelementptr inbounds ptr, ptr {base}, i64 {index}")
+        return self.op(f"load ptr, ptr {place}, {POINTER}")
 
     def _until_page_ends(self, offset: str, step: int) -> str:
-        room = self._op(f"sub i32 255, {offset}") if step > 0 else offset
+        room = self.op(f"sub i32 255, {offset}") if step > 0 else offset
         if abs(step) > 1:
-            room = self._op(f"udiv i32 {room}, {abs(step)}")
-        return self._op(f"add i32 {room}, 1")
+            room = self.op(f"udiv i32 {room}, {abs(step)}")
+        return self.op(f"add i32 {room}, 1")
 
     def _replace(self, blocks: list[Block], pages: dict[str, str], offsets: dict[Sum, tuple[str, int]]) -> None:
         """In the loop, have what was looked up before it."""
@@ -287,6 +311,10 @@ class FastLoop:
             for line in block.lines:
                 name, _, text = line.strip().partition(" = ")
                 words = text.replace(",", "").split()
+                of_run = self.strides.replace(line)
+                if of_run != [line]:
+                    kept += of_run
+                    continue
                 if name in pages:
                     line = f"  {name} = getelementptr i8, ptr {pages[name]}, i64 0"
                 elif words[:2] == ["icmp", "ne"] and words[3] in pages:
@@ -296,7 +324,7 @@ class FastLoop:
                     if sum_ in offsets:
                         offset, step = offsets[sum_]
                         number += 1
-                        moved = f"%f{self.loop.header}.moved{number}"
+                        moved = f"%{self.names}.moved{number}"
                         kept.append(f"  {moved} = mul nuw nsw i32 {self.pass_number}, {abs(step)}")
                         line = f"  {name} = {'add' if step > 0 else 'sub'} nuw nsw i32 {offset}, {moved}"
                 kept.append(line)
@@ -324,13 +352,15 @@ class FastLoop:
             f"  br i1 {number}.more, label %{first.block.label}, label %{out.label}",
         ]
         last = {field.offset: latch.phi(field.offset) for field in self.compiler.fields}
-        self.compiler.enter(self.at, out, last)
+        self.compiler.enter(self.compiler.again[self.loop.header], out, last)
 
     def _write_field(self, begin: Block, field: Virtual) -> list[str]:
         """A field at the begin of a pass: a phi, or computed from the number of the pass by lines that are returned."""
         name, plan = self.first.phi(field.offset), self.plans[field.offset]
         before, last = self.at.phi(field.offset), self.latch.phi(field.offset)
         width = f"i{field.width}"
+        if name in self.strides.fields and self.strides.runs:
+            return self._counted(name, before, self.value((self.strides.fields[name], 0), 16), 0xFFFF)
         if plan is None:
             if field.kind.bits == 8:
                 return self._narrow(name, before, last, begin)
@@ -359,7 +389,7 @@ class FastLoop:
         ways = f"[ {before}, %{begin.label} ], [ {last}, %{self.latch.block.label} ]"
         self.first.block.phis.append(f"  {name} = phi {width} {ways}")
 
-    def _counted(self, name: str, before: str, step: int, mask: int) -> list[str]:
+    def _counted(self, name: str, before: str, step: int | str, mask: int) -> list[str]:
         return [
             f"  {name}.moved = mul i32 {self.pass_number}, {step}",
             f"  {name}.sum = add i32 {before}, {name}.moved",

@@ -190,6 +190,29 @@ class Body:
         return None
 
     @remembered
+    def stride(self, name: str, base: str) -> str | None:
+        """Where a value is a 16-bit field and another one, but for multiples of 65536: the other."""
+        several = self._several(name)
+        if several is not None:
+            found = {self.stride(one, base) for one in several}
+            return found.pop() if len(found) == 1 else None
+        op, a, b = self._binary(name)
+        if op == "and" and b == "65535":
+            return self.stride(a, base)
+        sums = [self.sum16(a), self.sum16(b)] if op == "add" else []
+        if (base, 0) not in sums:
+            return None
+        sums.remove((base, 0))
+        (other,) = sums
+        return other[0] if other and other[0] not in ("", base) and other[1] == 0 else None
+
+    def low_byte(self, name: str) -> Sum | None:
+        """Where a wide value is the low byte of a sum: the sum."""
+        cast = self._cast(name)
+        op, a, b = self._binary(cast[0]) if cast else ("", "", "")
+        return self.sum16(a) if op == "and" and b == "255" else None
+
+    @remembered
     def low(self, name: str) -> Sum | None:
         """A sum that is equal to the value, but for multiples of 256."""
         value = _literal(name)

@@ -26,7 +26,7 @@ from ..compiler.values import Int, Known, Ref, Value, known_int
 from ..lang import go, typed
 from .fast_loops import FastLoop
 from .guest import Guest
-from .loops import find_loops
+from .loops import Loop, find_loops
 from .regions import Region, Step, return_addresses
 from .stack_ways import StackWays
 from .stencils import jump
@@ -111,18 +111,19 @@ class RegionCompiler:
             entry.fields[field.offset] = walker.load_memory(entry, place, "field")
         self.heads = {head: self.place(f"h{head}") for head in self.region}
         loops = {loop.header: loop for loop in find_loops(self.region)}
+        self.others: list[Place] = []
         self.again = {header: self.place(f"a{header}") for header in loops}
         self.within = {head: loop.header for loop in loops.values() for head in loop.own}
         self.ways = StackWays(self) if self.guest.stack and self.returns else None
         self._switch(entry, list(self.region), self._door)
         for head in self.region:
             if head in loops:
-                FastLoop(self, loops[head]).write()
+                FastLoop(self, loops[head], self.again[head]).write()
             self.write_head(head, self.heads[head], {})
         if self.ways:
             self.ways.write()
         entries = self.ways.entries if self.ways else {}
-        for meeting in (*self.heads.values(), *self.again.values(), *entries.values()):
+        for meeting in (*self.heads.values(), *self.again.values(), *self.others, *entries.values()):
             for field in self.fields:
                 write_phi(meeting, field.offset, field.width)
         for head in self.within:
@@ -159,6 +160,13 @@ class RegionCompiler:
                 break
             (state,) = going_on  # paths with the same PC were joined
         return left_from
+
+    def other_way(self, loop: Loop) -> Place:
+        """The fast way through a loop that has no strides in runs; written now."""
+        place = self.place(f"o{loop.header}")
+        self.others.append(place)
+        FastLoop(self, loop, place, striding=False).write()
+        return place
 
     def state_at(self, place: Place, head: int) -> State:
         """Where the steps of a head begin, with the phis of a place."""
