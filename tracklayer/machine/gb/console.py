@@ -344,7 +344,7 @@ class GB:
             self.clock.left = 0
             self.clock.limit = self.clock.deadline
 
-    @typed
+    @typed(outline=True)
     def run_events(self) -> None:
         """Run the events that are due, and see whether the engine must stop. VRAM DMA comes first: it takes time."""
         if self.clock.at[events.HDMA] <= self.clock.now():

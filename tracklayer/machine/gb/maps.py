@@ -243,7 +243,7 @@ def remap_pages(gb: Machine, first: u16, count: u16) -> None:
         left = u16(left - 1)
 
 
-@typed
+@typed(outline=True)
 def remap_page(gb: Machine, page: u8) -> None:
     """Derive what may be accessed directly on one page."""
     flags = gb.host.page_flags[page]

@@ -122,7 +122,7 @@ def catch_up(gb: Machine) -> None:
     serial.synced = now
 
 
-@typed
+@typed(outline=True)
 def own_clock(gb: Machine, passed: u8) -> None:
     """The own clock goes on by half bits. Linked to another console, it waits for the bits that come from there."""
     serial = gb.serial
@@ -154,7 +154,7 @@ def partner_clock(gb: Machine, now: u64) -> None:
         serial.edge_at = u64(serial.edge_at + serial.edge_period) if serial.edges > 0 else NEVER
 
 
-@typed
+@typed(outline=True)
 def shift_bits(gb: Machine, count: u8) -> None:
     """Shift up to `count` bits in; after the eighth the transfer is over."""
     serial = gb.serial

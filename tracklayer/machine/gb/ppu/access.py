@@ -82,7 +82,7 @@ def ly_zero_dot(gb: Machine) -> u16:
     return 6 if gb.color.revision >= CGB_E else 4 + gb.speed.double
 
 
-@typed
+@typed(outline=True)
 def palettes_closed(gb: Machine) -> bool:
     """Whether the CPU is kept from the palettes, for longer than from memory. The PPU must be right as of now."""
     if gb.ppu.locks & PALETTES:

@@ -229,7 +229,7 @@ def write_stat(gb: Machine, value: u8) -> None:
     heed(gb)
 
 
-@typed
+@typed(outline=True)
 def dot_of_write(gb: Machine) -> u64:
     """The dot of the line at which a write takes effect whose `catch_up_late` was done."""
     return u64(speed.dots(gb) + late(gb, 2) - gb.ppu.line_start)
@@ -404,7 +404,7 @@ def write_wy(gb: Machine, value: u8) -> None:
         match_wy(gb)
 
 
-@typed
+@typed(outline=True)
 def match_wy(gb: Machine) -> None:
     """WY or LCDC was written: compare LY, unless it is about to step.
 

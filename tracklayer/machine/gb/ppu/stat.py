@@ -19,7 +19,7 @@ def update(gb: Machine) -> None:
     update_selected(gb, gb.ppu.stat)
 
 
-@typed
+@typed(outline=True)
 def update_selected(gb: Machine, selected: u8) -> None:
     """Recompute the line as if `selected` stood in STAT. Only a rise requests: sources that overlap hide each other."""
     if gb.ppu.lcdc & LCD_ENABLE == 0:

@@ -94,7 +94,7 @@ def hold(gb: Machine, px: u8) -> None:
         gb.ppu.window_mode = 1
 
 
-@typed
+@typed(outline=True)
 def lcdc_changes(gb: Machine, value: u8) -> None:
     """LCDC is about to become `value`."""
     if value & WINDOW_ENABLE == 0:
@@ -117,7 +117,7 @@ def hold_background(gb: Machine) -> None:
     pipe.held_attributes = pipe.next_attributes
 
 
-@typed
+@typed(outline=True)
 def release_background(gb: Machine) -> None:
     """The window was switched off before its first tile was there: the background goes on where it stood.
 
