@@ -67,6 +67,11 @@ def from_memory(walker: Walker, state: State) -> None:
     walker.reload(state, "%context")
 
 
+def to_memory(walker: Walker, state: State) -> None:
+    """Of a handler that spills: it is a slow side from the start."""
+    walker.spill(state, "%context")
+
+
 Intrinsic = Callable[..., Value | None]
 """Called as `f(walker, state, *values)` while compiling; returns a value, or None where control does not come back."""
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from .memory import Block, CodeMemory
 
@@ -36,13 +37,20 @@ class PlacedImage:
         return self.block.address + self.symbols[name]
 
 
-def make_image(objects: Iterable[bytes], pieces: Mapping[str, bytes] | None = None) -> bytes:
+class Piece(NamedTuple):
+    """Some code. references: where in it 32 bits hold the distance from there to a symbol, which one, what to add."""
+
+    code: bytes
+    references: tuple[tuple[int, str, int], ...] = ()
+
+
+def make_image(objects: Iterable[bytes], pieces: Mapping[str, Piece] | None = None) -> bytes:
     """Link objects into an image. Each may use symbols of all others.
 
-    pieces: code that refers to nothing, by the symbol under which it is to be found.
+    pieces: further code, by the symbol under which it is to be found; it may use symbols of the objects.
     Errors: ObjectError, UndefinedSymbols.
     """
-    from .loader import parse
+    from .loader import UndefinedSymbols, parse
 
     layouts = [parse(data).layout() for data in objects]
     starts: list[int] = []
@@ -62,8 +70,14 @@ def make_image(objects: Iterable[bytes], pieces: Mapping[str, bytes] | None = No
         code[start : start + layout.size] = layout.link(BASE + start, known)
     for name, piece in (pieces or {}).items():
         code += bytes(-len(code) % ALIGN)
-        symbols[name] = len(code)
-        code += piece
+        symbols[name] = start = len(code)
+        code += piece.code
+        missing = [symbol for _, symbol, _ in piece.references if symbol not in symbols]
+        if missing:
+            raise UndefinedSymbols(missing)
+        for at, symbol, addend in piece.references:
+            distance = symbols[symbol] + addend - (start + at)
+            code[start + at : start + at + 4] = distance.to_bytes(4, "little", signed=True)
     head = json.dumps(symbols, separators=(",", ":")).encode()
     return struct.pack("<QQ", len(head), len(code)) + head + bytes(code)
 

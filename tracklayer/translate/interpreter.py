@@ -11,10 +11,11 @@ from typing import Any
 
 from ..compiler.convention import HANDLER, Convention, find
 from ..compiler.glue import advance_glue, builtin_glue, crossing, host_offset, python_glue, slots_table, step_glue
-from ..compiler.intrinsics import CONTROL, from_memory, in_memory, resume
+from ..compiler.intrinsics import CONTROL, from_memory, in_memory, resume, to_memory
 from ..compiler.program import OWN, Program
 from ..lang import go, typed, unlikely
 from .guest import Guest
+from .shared import Shared, slow
 from .shared import behind as behind_name
 
 QUICK_CALLING = "preserve_mostcc"
@@ -104,10 +105,11 @@ def interpreter_program(guest: type[Guest]) -> Program:
     return Program(convention_of(guest), CONTROL)
 
 
-def add_interpreter(program: Program, guest: type[Guest], shared: Mapping[int, int]) -> None:
+def add_interpreter(program: Program, guest: type[Guest], shared: Mapping[int, Shared]) -> None:
     """All of T0 for one guest: a handler for each opcode, `dispatch`, `boundary`, `single`, and the ways in and out.
 
-    shared: the opcodes whose handlers are put together from stencils (shared.py): here is only what stands behind them.
+    shared: the opcodes whose handlers are put together from stencils (shared.py): here is only what stands behind
+            them, and their slow handlers.
     """
     convention = convention_of(guest)
     program.raw(crossing(convention), "enter", f"declare hidden {HANDLER} void @leave({convention.signature})")
@@ -131,11 +133,14 @@ def add_interpreter(program: Program, guest: type[Guest], shared: Mapping[int, i
     for function in (dispatch, boundary, single):
         program.handler(function.__name__, function, {"guest": guest})
     program.handler("resume", resumed, {"guest": guest}, prepare=from_memory, declared=True)
-    for time in sorted(set(shared.values())):
+    for time in sorted({one.time for one in shared.values()}):
         program.handler(behind_name(time), behind, {"guest": guest, "time": time})
     program.part = HANDLERS
     for index in range(guest.handlers):
+        known = {"guest": guest, "index": index}
         if index not in shared:
-            program.handler(f"op.{index}", handler, {"guest": guest, "index": index}, spills=True)
+            program.handler(f"op.{index}", handler, known, spills=True)
+        elif shared[index].leaves:
+            program.handler(slow(index), handler, known, spills=True, prepare=to_memory)
     program.part = OWN
 

@@ -234,6 +234,7 @@ class StencilCompiler:
         self.cycles = 0
         self.entry: dict[int, Value] = {}
         self.entry_pc: Value = Known(None)
+        """PC's register, handed on as it is: there a handler that is made of a stencil (shared.py) has PC."""
         self.before: set[str] = set()
         """The lines that the handler that is being compiled begins with: the holes' sums."""
         self.program = Program(
@@ -353,7 +354,7 @@ class StencilCompiler:
         if name.value == "hole.continue":
             state.fields[self.pc.offset] = Int("poison", self.pc.width, 0, self.pc.kind.hi)
             if walker.entry_fields and not self.full:
-                state.fields[self.pc.offset] = self.entry_pc  # there a handler that is made of this (shared.py) has it
+                state.fields[self.pc.offset] = self.entry_pc
                 self._note_writes(state)
                 state.fields[self.left.offset] = self.entry[self.left.offset]
         transfer(walker, state, f"@{name.value}")
@@ -373,7 +374,7 @@ class StencilCompiler:
         times = {left.name}
         for line in self.program.module.functions[-1].text.splitlines()[1:]:
             if line.startswith("  musttail"):
-                if "@hole.continue(" not in line:
+                if "@hole.continue(" not in line and "@hole.interpret(" not in line:
                     return False
                 continue
             if "@hole." in line and line not in self.before:
@@ -407,7 +408,7 @@ class StencilCompiler:
         """The slow side: to the interpreter, with everything as it was."""
         self.use.cold = True
         state.fields = dict(walker.entry_fields)
-        state.fields[self.pc.offset] = Int("poison", self.pc.width, 0, self.pc.kind.hi)
+        state.fields[self.pc.offset] = self.entry_pc
         state.dirty.clear()
         transfer(walker, state, f"@{INTERPRETS[self.leaving % len(INTERPRETS)]}")
         self.leaving += 1

@@ -96,7 +96,7 @@ def analog(digital: u8, amplification: u64) -> u64:
     return u64((15 - 2 * digital) * amplification)
 
 
-@typed
+@typed(outline=True)
 def level(listener: Listener, channel: Any) -> u64:
     """A pair, in sixteenths: what the channel gives, when it is up to date. A DAC that is off gives nothing."""
     apu = listener.apu

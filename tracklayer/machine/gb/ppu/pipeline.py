@@ -301,7 +301,7 @@ def fetch_number(gb: Machine) -> None:
     pipe.next_attributes = gb.vram[place + color.ATTRIBUTES] if gb.color.functions else 0
 
 
-@typed
+@typed(outline=True)
 def tile_byte(gb: Machine, plane: u8) -> u8:
     """A byte of the tile's row, mirrored if its attributes say so."""
     pipe = gb.ppu.pipe
