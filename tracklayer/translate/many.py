@@ -9,6 +9,7 @@ Invariant: a console is in one thread's hands at a time: each takes the next one
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -27,20 +28,26 @@ SIGNALS = {"call": many_glue.CALLED, "wake": many_glue.LISTENING, "dismiss": man
 
 
 class Lock:
-    """What a thread of `Many` sleeps on: a lock of CPython's, held from the beginning. Errors: MemoryError."""
+    """What a thread of `Many` sleeps on: a lock of CPython's, held from the beginning. Errors: MemoryError.
+
+    It is given back in the process that made it: in a forked child, one seems to sleep on it who is not there.
+    """
+
+    address = 0
 
     def __init__(self) -> None:
         api = ctypes.pythonapi
         allocate = ctypes.PYFUNCTYPE(ctypes.c_void_p)(("PyThread_allocate_lock", api))
         acquire = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int)(("PyThread_acquire_lock", api))
         self._free = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)(("PyThread_free_lock", api))
-        self.address: int = allocate() or 0
+        self._process = os.getpid()
+        self.address = allocate() or 0
         if not self.address:
             raise MemoryError("no lock for a thread of a batch")
         acquire(self.address, 0)
 
     def __del__(self, ending: Callable[[], bool] = sys.is_finalizing) -> None:
-        if self.address and not ending():  # where the program ends somebody may still sleep on it
+        if self.address and not ending() and self._process == os.getpid():  # at the end somebody may sleep on it
             self._free(self.address)
 
 
