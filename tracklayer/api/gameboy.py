@@ -49,8 +49,7 @@ if TYPE_CHECKING:
 
     from .link import Cable
 
-SLICE = 8 * CYCLES_PER_FRAME
-"""How long an engine runs at once: then Ctrl-C is heard, and the serial log, which is short, is emptied."""
+SLICE = outside.SLICE_FRAMES * CYCLES_PER_FRAME
 
 SENT, FAILED, STOPPED = 1 << 7, 1 << 6, (1 << 6) - 1
 SOMETHING = SENT | FAILED | STOPPED & ~STOP_LIMIT
@@ -203,6 +202,7 @@ class GameBoy(_Ticked, Views, Kept, Hooked, Plugs):
         """Hooks or regions are others than before."""
         if not self._attached:
             self._attach()
+        self._gb.host.watched = self._watched()
         self._retire(self._engine.changed(self._gb))
 
     def _retire(self, *things: object) -> None:
@@ -251,9 +251,8 @@ class GameBoy(_Ticked, Views, Kept, Hooked, Plugs):
             if sound:
                 self._sound.forget()
             looked_at = outside.LOOKED_AT
-            if frames > looked_at and render and not self._watched():
-                self._advance(end - looked_at * CYCLES_PER_FRAME, False, False, sound)
-            self._advance(end, False, render, sound)
+            first = end - looked_at * CYCLES_PER_FRAME + START if frames > looked_at and not self._watched() else 0
+            self._advance(end, False, render, sound, first)
 
     def run(self, *, cycles: int, breakpoint: bool = False, render: bool = True, sound: bool = False) -> bool:
         """Run for so many T-cycles, to the first instruction boundary at or after their end.
@@ -282,12 +281,17 @@ class GameBoy(_Ticked, Views, Kept, Hooked, Plugs):
             self._advance(min(end, self.cycles + CYCLES_PER_FRAME), False, render, False)
         return True
 
-    def _advance(self, end: int, breakpoint: bool, render: bool, sound: bool) -> bool:
-        """Run to a time. Returns whether an LD B,B ended the run."""
+    def _advance(self, end: int, breakpoint: bool, render: bool, sound: bool, drawn_from: int = 0) -> bool:
+        """Run to a time. No frame that begins before dot `drawn_from` is drawn, and none without `render`.
+
+        Returns: whether an LD B,B ended the run.
+        """
         if self._link is not None:
             if sound or breakpoint:
                 raise LinkError("a linked console makes no sound, and does not stop at LD B,B")
             try:
+                if drawn_from:
+                    self._link.advance(self, drawn_from, False)
                 self._link.advance(self, end + START, render)
             except BaseException:
                 if self._battery is not None:
@@ -300,6 +304,7 @@ class GameBoy(_Ticked, Views, Kept, Hooked, Plugs):
         try:
             gb, host = self._gb, self._gb.host
             host.render = render
+            host.drawn_from = drawn_from
             host.watch_breakpoint = breakpoint
             if sound != self._sound.listening:
                 self._sound.listen(sound)
@@ -324,7 +329,7 @@ class GameBoy(_Ticked, Views, Kept, Hooked, Plugs):
     def _go_on(self, outcome: int, end: int, sound: bool) -> int:
         """Look at the outcome of a run to a time or an earlier one, and run on. Returns: the last outcome."""
         gb, host = self._gb, self._gb.host
-        render = host.render
+        render, drawn_from = host.render, host.drawn_from
         while True:
             heard = self._sound.collect() if sound else outcome >> 8
             more = outcome >> 8 < end
@@ -342,7 +347,7 @@ class GameBoy(_Ticked, Views, Kept, Hooked, Plugs):
                     more = True  # what is due by now is not done yet
                 elif self._super:
                     self._serve_program(outcome & STOPPED)
-                    host.render = render
+                    host.render, host.drawn_from = render, drawn_from
             if not more:
                 return outcome
             if self._super:
@@ -353,7 +358,7 @@ class GameBoy(_Ticked, Views, Kept, Hooked, Plugs):
         """Super Game Boy: a picture that data is to be taken from must be drawn, and stopped at."""
         host, program = self._gb.host, self._gb.sgb
         if program.transfer:
-            host.render = 1
+            host.render, host.drawn_from = 1, 0
             if not host.frames_wanted:
                 host.frames_wanted = program.transfer_frames
 

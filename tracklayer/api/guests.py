@@ -246,8 +246,8 @@ class GameBoyGuest(Sm83Guest):
     @staticmethod
     @typed
     def begin_steps(context: GB, frames: u64, way: u64) -> i64:
-        """A step is a frame; way: bit 0 where it is drawn, bit 1 where it is heard."""
-        if frames == 0 or frames > outside.LOOKED_AT or way >> 1 != context.host.listener.on:
+        """A step is a frame; way: bit 0 where the last picture is wanted, bit 1 where all is heard."""
+        if frames == 0 or frames > outside.SLICE_FRAMES or way >> 1 != context.host.listener.on:
             return 0
         context.host.render = way & 1
         context.host.watch_breakpoint = 0
@@ -256,6 +256,9 @@ class GameBoyGuest(Sm83Guest):
         done = u64(dots(context) - START) // DOTS_PER_FRAME
         context.host.until = u64((done + (frames & 0xFF)) * DOTS_PER_FRAME + START)
         GameBoyGuest.begin(context, context.host.until)
+        context.host.drawn_from = 0
+        if frames > outside.LOOKED_AT and context.host.watched == 0:
+            context.host.drawn_from = u64(context.host.until - outside.LOOKED_AT * DOTS_PER_FRAME)
         return 1
 
     @staticmethod

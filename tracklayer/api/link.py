@@ -295,6 +295,7 @@ class Link:
                 end.console._enter()
                 entered.append(end)
                 end.gb.host.render = render
+                end.gb.host.drawn_from = 0
                 end.gb.host.watch_breakpoint = 0
             while self._step(limit - mine.start):
                 pass

@@ -19,6 +19,8 @@ ELSEWHERE = -1
 """What is asked for is in a region, or the maps are to be made anew first."""
 SPACE = 0x10000
 OAM_SIZE = 0xA0
+SLICE_FRAMES = 8
+"""How long an engine runs at once: then Ctrl-C is heard, and the serial log, which is short, is emptied."""
 LOOKED_AT = 2
 """Frames at the end of a long tick that are drawn: the last picture was begun, and finished, in these."""
 

@@ -228,6 +228,7 @@ class Peer:
         try:
             end.asked = max(end.asked, limit)
             end.gb.host.render = render
+            end.gb.host.drawn_from = 0
             end.gb.host.watch_breakpoint = 0
             while self._step(end.asked - end.start):
                 pass

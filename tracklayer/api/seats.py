@@ -116,7 +116,7 @@ class Seat:
     """The console's address."""
     end: u64
     undrawn: u64
-    """Until this dot nothing is drawn; 0: all is as `render` says."""
+    """No frame that begins before this dot is drawn."""
     now: u64
     index: u32
     """Its place in the job's arrays."""
@@ -200,16 +200,15 @@ def turn(gb: GB, worker: Worker, seat: Seat, with_registers: Any) -> u1:
         worker.spent = u64(worker.spent + u64(now - seat.now))
         if gb.host.sent.count > 0 or gb.host.ports.failed != 0 or gb.clock.stop == GameBoyGuest.stop_for_room:
             return put_down(worker, seat, HELP)
-    drawn = now >= seat.undrawn
-    target = seat.end if drawn else seat.undrawn
-    if now < target:
+    if now < seat.end:
         if not ready(worker):
             return put_down(worker, seat, RUNNING)
-        gb.host.render = seat.render if drawn else 0
+        gb.host.render = seat.render
+        gb.host.drawn_from = seat.undrawn
         seat.now = now
         seat.entered = 1
-        left = u64(target - now)
-        GameBoyGuest.begin(gb, target if left < SLICE else u64(now + SLICE))
+        left = u64(seat.end - now)
+        GameBoyGuest.begin(gb, seat.end if left < SLICE else u64(now + SLICE))
         return 1
     seat.state = DONE
     finish(gb, worker.job[0], seat, with_registers)

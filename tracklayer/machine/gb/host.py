@@ -208,6 +208,10 @@ class GbHost:
     regions: Array[Region] = array(REGIONS)
     sent: SentLog
     line: LineBuffer
+    drawn_from: u64
+    """No frame that begins before this dot is drawn, whatever `render` says."""
+    watched: u1
+    """1: Python may look at any picture while the guest runs, from hooks or regions."""
     drawing: u1
     """1 if this frame is being drawn."""
     shown: u1

@@ -398,7 +398,7 @@ def frame_begin(gb: Machine) -> None:
     """Line 0 begins."""
     gb.ppu.window_line = 0
     gb.ppu.window_reached = 0
-    gb.host.drawing = gb.host.render != 0
+    gb.host.drawing = gb.host.render != 0 and gb.ppu.line_start >= gb.host.drawn_from
     schedule_frame(gb, u64(gb.ppu.line_start + HEIGHT * DOTS_PER_LINE + COMPARE_DOT))
     free_vram(gb, 0)
 
