@@ -34,7 +34,7 @@ def test_jumps_from_the_middle_lead_to_what_stands_behind() -> None:
 
 
 def test_the_slow_side_is_a_handler_of_its_own() -> None:
-    code = stencil(b"\x0f\x84\0\0\0\0\xe9\0\0\0\0", (2, "hole.interpret"), (7, "hole.continue"))
+    code = stencil(b"\x0f\x84\0\0\0\0\xe9\0\0\0\0", (2, "hole.interpret.1"), (7, "hole.continue"))
     made = join_handlers(SHARED, code, END)
     assert made == {"op.5": Piece(b"\x0f\x84\0\0\0\0\xff\xe0", ((2, "slow.5", -4),))}
 
@@ -60,7 +60,7 @@ def test_only_instructions_without_operand_that_fall_through_share(guest: type[G
         described, text = guest.describe(index), texts[f"op.{index}"]
         assert described is not None and described.length == guest.opcode_length(index) and not described.ends
         assert time == described.cycles - described.length * guest.byte_cycles >= 0
-        assert ("@hole.interpret(" in text) == leaves and "@hole.next" not in text and "@hole.operand" not in text
+        assert ("@hole.interpret." in text) == leaves and "@hole.next" not in text and "@hole.operand" not in text
     if guest is GameBoyGuest:
         ld_b_c, inc_at_hl, ld_hl_word, add_hl_bc, ld_a_at_hl, swap_a = 0x41, 0x34, 0x21, 0x09, 0x7E, 0x137
         assert shared[ld_b_c] == shared[swap_a] == (0, False)

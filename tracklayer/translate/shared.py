@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..native.image import Piece
 from .guest import Guest
 from .structs import FALLS
+from .tables import INTERPRETS
 
 if TYPE_CHECKING:
     from ..native.loader import Function
@@ -80,9 +81,9 @@ def _opened(function: Function, index: int, end: bytes) -> Piece:
         relocations.pop()
     references = []
     for one in relocations:
-        if one.symbol not in ("hole.continue", "hole.interpret") or one.kind not in RELATIVE:
+        if one.symbol not in ("hole.continue", *INTERPRETS) or one.kind not in RELATIVE:
             raise RuntimeError(f"the stencil {function.name} refers to {one.symbol}, so it is no handler")
-        if one.symbol == "hole.interpret":
+        if one.symbol in INTERPRETS:
             references.append((one.offset, slow(index), one.addend))
         else:
             code[one.offset : one.offset + 4] = (len(code) + one.addend - one.offset).to_bytes(4, "little", signed=True)

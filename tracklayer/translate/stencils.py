@@ -374,7 +374,7 @@ class StencilCompiler:
         times = {left.name}
         for line in self.program.module.functions[-1].text.splitlines()[1:]:
             if line.startswith("  musttail"):
-                if "@hole.continue(" not in line and "@hole.interpret(" not in line:
+                if "@hole.continue(" not in line and "@hole.interpret." not in line:
                     return False
                 continue
             if "@hole." in line and line not in self.before:
