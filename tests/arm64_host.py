@@ -10,6 +10,7 @@ before 8.1 does not see code that is written through another mapping; there, pag
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import shutil
@@ -60,14 +61,15 @@ def fetch_wheels(folder: Path) -> None:
 
 
 def main() -> int:
-    if len(sys.argv) < 2:
-        print(__doc__)
-        return 2
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help="where all of it is put")
+    parser.add_argument("tests", nargs="*", default=TESTS)
+    given = parser.parse_args()
     missing = [name for name in ("apt-get", "dpkg", "qemu-aarch64") if shutil.which(name) is None]
     if missing:
         print(f"not here: {', '.join(missing)}")
         return 2
-    folder = Path(sys.argv[1]).resolve()
+    folder = given.folder.resolve()
     if not (folder / "sysroot/usr/bin/python3.11").exists():
         fetch_python(folder)
     if not (folder / "site/pytest").exists():
@@ -87,9 +89,8 @@ def main() -> int:
         "ARM64_FLIPS": "1" if old else "",
     }
     options = ["-p", "arm64_plugin", "-p", "no:cacheprovider", "-q", "-rs", "-o", "timeout=600"]
-    tests = sys.argv[2:] or list(TESTS)
     return subprocess.run(
-        [str(run), "-m", "pytest", *options, *tests], cwd=ROOT, env=environment, check=False
+        [str(run), "-m", "pytest", *options, *given.tests], cwd=ROOT, env=environment, check=False
     ).returncode
 
 

@@ -6,6 +6,7 @@ some whenever container.VERSION, or what a state holds, changes. Beside each sta
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import sys
@@ -52,14 +53,14 @@ def facts(gb: GameBoy) -> dict[str, Any]:
 
 def main() -> int:
     """Add states."""
-    if len(sys.argv) != 2:
-        print(__doc__)
-        return 2
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", metavar="NAME", help="begins the new files' names")
+    name = parser.parse_args().name
     for kind, model in CASES:
         gb = console(kind, model)
         gb.tick(70)
         gb.run(cycles=31_415)
-        path = FOLDER / f"{sys.argv[1]}-{kind}-{model}.state"
+        path = FOLDER / f"{name}-{kind}-{model}.state"
         if path.exists():
             print(f"{path} is there already, and stays")
             return 1

@@ -101,7 +101,11 @@ class Seconds(click.FloatRange):
 
 def engine_option(default: str = "translated") -> Callable[[Any], Any]:
     return click.option(
-        "--engine", type=click.Choice(ENGINES), default=default, show_default=True, help="What executes the guest."
+        "--engine",
+        type=click.Choice(ENGINES),
+        default=default,
+        show_default=True,
+        help="What executes the guest. blocks: translated, no loop compiled as a whole; regions: each at once.",
     )
 
 
