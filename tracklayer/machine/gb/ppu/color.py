@@ -12,7 +12,7 @@ is 1 for an object.
 
 from __future__ import annotations
 
-from tracklayer.lang import typed, u8, u16, u64
+from tracklayer.lang import address_of, pointer, pointer_at, typed, u8, u16, u64
 
 from ..host import COLOUR_WORDS
 from . import unchanged
@@ -65,6 +65,7 @@ def draw(gb: Machine) -> None:
         mix(gb)
     else:
         mix_plain(gb)
+    put_line(gb)
 
 
 @typed
@@ -113,7 +114,7 @@ def mix(gb: Machine) -> None:
         objects = gb.host.line.objects[k + 1]
         hidden = u64(((pixels | objects) >> 7 & attributes_count) * 0xFF) & opaque(pixels)
         wins = opaque(objects) & u64(~hidden)
-        put_colours(gb, k, pixels & u64(~wins) | (objects | u64(ONES * OF_OBJECTS)) & wins)
+        gb.host.line.background[k] = pixels & u64(~wins) | (objects | u64(ONES * OF_OBJECTS)) & wins
 
 
 @typed
@@ -130,21 +131,18 @@ def mix_plain(gb: Machine) -> None:
             first = through(gb.ppu.obp0, objects) | u64(ONES * OF_OBJECTS)
             other = through(gb.ppu.obp1, objects) | u64(ONES * (OF_OBJECTS + 4))
             pixels = pixels & u64(~wins) | (first & u64(~second) | other & second) & wins
-        put_colours(gb, k, pixels)
+        gb.host.line.background[k] = pixels
 
 
 @typed
-def put_colours(gb: Machine, word: u8, pixels: u64) -> None:
-    """Put eight pixels, indices into the palettes, into the picture as colours."""
-    at = (1 - gb.host.shown) * COLOUR_WORDS + gb.ppu.line * (2 * WORDS) + 2 * word
-    if gb.ppu.line < HEIGHT and at < 2 * COLOUR_WORDS - 1:
-        left: u64 = 0
-        right: u64 = 0
-        for x in range(4):
-            left = left | (gb.color.palettes[pixels >> 8 * x & 63] & 0x7FFF) << 16 * x
-            right = right | (gb.color.palettes[pixels >> (8 * x + 32) & 63] & 0x7FFF) << 16 * x
-        gb.host.colours.words[at] = left
-        gb.host.colours.words[at + 1] = right
+def put_line(gb: Machine) -> None:
+    """Put the line's pixels, which are indices into the palettes by now, into the picture as colours."""
+    at = (1 - gb.host.shown) * COLOUR_WORDS + gb.ppu.line * (2 * WORDS)
+    if gb.ppu.line < HEIGHT and at <= 2 * (COLOUR_WORDS - WORDS):
+        pixels = pointer_at(address_of(pointer(gb.host.line.background)), u8)
+        colours = pointer_at(address_of(pointer(gb.host.colours.words, at)), u16)
+        for x in range(WIDTH):
+            colours[x] = gb.color.palettes[pixels[x] & 63] & 0x7FFF
 
 
 @typed
