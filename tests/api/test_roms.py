@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tracklayer.api import roms
 from tracklayer.api.errors import RomError
 from tracklayer.api.roms import load_cartridge, read_header, read_rom
 
@@ -78,6 +79,29 @@ def test_what_cannot_be_read_says_so(tmp_path: Path) -> None:
     ):
         with pytest.raises(RomError, match=words):
             read_rom(source)
+
+
+def test_what_is_larger_than_any_cartridge_is_not_read_to_its_end(tmp_path: Path) -> None:
+    large = tmp_path / "large.gb"
+    with large.open("wb") as file:
+        file.truncate(roms.MOST + 1)
+    with pytest.raises(RomError, match="larger than 64 MiB"):
+        read_rom(large)
+    with zipfile.ZipFile(tmp_path / "large.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(large, "large.gb")
+    with pytest.raises(RomError, match="larger than 64 MiB"):
+        read_rom(tmp_path / "large.zip")
+
+
+def test_a_damaged_member_of_a_zip_file_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "game.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("game.gb", bytes(range(256)) * 128)
+    data = bytearray(path.read_bytes())
+    data[60:80] = bytes(20)
+    path.write_bytes(data)
+    with pytest.raises(RomError, match="not a zip file that can be read"):
+        read_rom(path)
 
 
 def test_consoles_with_the_same_image_share_the_cartridge_as_long_as_one_is_there() -> None:

@@ -21,6 +21,8 @@ from .errors import RomError
 HEADER_END = 0x150
 BANK = 0x4000
 SMALLEST = 2 * BANK
+MOST = 64 << 20
+"""Bytes: eight times the largest cartridge that was made. What is larger is no cartridge, and may have no end."""
 DEMO = "demo"
 
 # Pan Docs, "0147 - Cartridge type".
@@ -113,14 +115,20 @@ def read_rom(source: str | os.PathLike[str] | bytes | bytearray | memoryview) ->
     file, _, member = text.partition("::")
     try:
         if member or file.lower().endswith(".zip"):
-            return text, _from_zip(file, member)
-        return text, Path(text).read_bytes()
+            image = _from_zip(file, member)
+        else:
+            with open(text, "rb") as opened:
+                image = opened.read(MOST + 1)
     except OSError as error:
         raise RomError(f"cannot read {text}: {error.strerror or error}") from None
+    if len(image) > MOST:
+        raise RomError(f"{text} is no cartridge: it is larger than {MOST >> 20} MiB")
+    return text, image
 
 
 def _from_zip(file: str, member: str) -> bytes:
     import zipfile
+    import zlib
 
     try:
         with zipfile.ZipFile(file) as archive:
@@ -129,8 +137,9 @@ def _from_zip(file: str, member: str) -> bytes:
                 if len(inside) != 1:
                     raise RomError(f"{file} holds {len(inside)} cartridges; say which: {file}::NAME")
                 member = inside[0]
-            return archive.read(member)
-    except zipfile.BadZipFile as error:
+            with archive.open(member) as opened:
+                return opened.read(MOST + 1)
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # RuntimeError: encrypted
         raise RomError(f"{file} is not a zip file that can be read: {error}") from None
     except KeyError:
         raise RomError(f"{file} holds no {member}") from None

@@ -67,7 +67,7 @@ class Commands(click.Group):
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="tracklayer")
+@click.version_option(sys.modules[__name__.partition(".")[0]].__version__)
 def tracklayer() -> None:
     """Emulators written once in typed Python, running as machine code that can call Python back."""
 
