@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tracklayer.compiler.errors import CompileError
 from tracklayer.isa import assemble
+from tracklayer.lang import i64, typed
 from tracklayer.translate.engine import Interpreter
 from tracklayer.translate.hot import OFF, Settings
 from tracklayer.translate.translator import TranslatedEngine
@@ -202,3 +205,19 @@ def test_a_guest_may_ask_to_be_stopped(engines: list[Any]) -> None:
         ends.append((run(engine, toy, 10_000), toy.r0, toy.clock.now()))
     assert ends[0] == ends[1] == ends[2]
     assert ends[0][0] & 63 == STOP_ASKED
+
+
+class Mistaken(ToyGuest):
+    name = "mistaken"
+
+    @staticmethod
+    @typed
+    def outcome(context: Any) -> i64:
+        return [context.pc][0]
+
+
+def test_a_mistake_in_a_guest_is_shown_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRACKLAYER_CACHE", str(tmp_path))
+    with pytest.raises(CompileError, match=r"test_toy\.py:\d+:\d+: in Mistaken\.outcome: List is not in the") as caught:
+        Interpreter(Mistaken)
+    assert len(caught.traceback) < 10  # and not the compiler's way there

@@ -11,6 +11,7 @@ import gc
 from typing import TYPE_CHECKING
 
 from ..compiler.backend import FOLDING, Emission, Helper, Job
+from ..compiler.errors import CompileError
 from ..compiler.program import LOOPS, OWN, STRAIGHT, Program
 from ..native.image import make_image
 from .guest import Guest
@@ -61,6 +62,8 @@ def compile_engine(
             engine.end()
         parts_to_come = 0
         objects = emission.finish()
+    except CompileError as error:
+        raise error.with_traceback(None) from None  # it says where in the guest; where in the compiler is no help
     finally:
         if collecting:
             gc.enable()
