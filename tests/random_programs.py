@@ -36,7 +36,7 @@ REFERENCE_INSTRUCTIONS = 400
 REFERENCE_EVERY = 25
 REGIONS_INSTRUCTIONS = 160_000
 """Regions come after the first 100,000."""
-START, SUBROUTINE = 0x150, 0x800
+START, SUBROUTINE, RECURSIVE = 0x150, 0x800, 0x840
 ENGINES = ("translated", "reference")
 
 REGISTERS = (
@@ -161,7 +161,8 @@ class Writer:
                     opcode = source.choice((0xC2, 0xCA, 0xD2, 0xDA))
                     code += bytes((opcode,)) + self.word(start + len(code) + 3 + len(skipped)) + skipped
                 case 4:
-                    code += bytes((source.choice((0xC4, 0xCC, 0xCD, 0xD4, 0xDC)),)) + self.word(SUBROUTINE)
+                    routine = source.choice((SUBROUTINE, RECURSIVE))
+                    code += bytes((source.choice((0xC4, 0xCC, 0xCD, 0xD4, 0xDC)),)) + self.word(routine)
                 case 5:  # counts down in a loop of its own
                     body = bytes((source.choice(range(0x80, 0xC0)), 0xCB, source.randrange(0x40)))
                     body += bytes((0x0D, 0x20, -(len(body) + 3) & 0xFF))
@@ -185,8 +186,23 @@ class Writer:
                 return bytes((0x3E, source.choice((5, 6, 7)), 0xE0, 0x07, 0x3E, source.randrange(32), 0xE0, 0xFF))
             case 4:
                 return b"\x21" + self.word(self.address()) + bytes((source.choice((0x34, 0x35, 0x70, 0x7E)),))
-            case _:
-                return b"\x31" + self.word(0xD000 + source.randrange(0xF00)) + bytes((source.choice((0xC5, 0xC1)),))
+            case _:  # the stack is elsewhere: in the middle of a page, near its ends, anywhere
+                edge = 0xC100 + source.randrange(0x1F) * 0x100 + source.randrange(8)
+                place = source.choice((0xD000 + source.randrange(0xF00), 0xD000 + source.randrange(0xF00), edge))
+                place = self.address() if source.random() < 0.1 else place
+                return b"\x31" + self.word(place) + bytes((source.choice((0xC5, 0xC1)),))
+
+    def recursive(self) -> bytes:
+        """A routine that calls itself until SUB A,n carries, whatever else happens to A; returns may go elsewhere."""
+        source = self.source
+        code = bytes((0xD6, source.choice((0x08, 0x20, 0x70)), 0xD8))
+        pushed = source.choice((0xC5, 0xD5, 0xE5, 0xF5))
+        for _ in range(source.choice((1, 1, 2))):
+            code += self.plain() if source.random() < 0.3 else b""
+            code += bytes((pushed, 0xCD)) + self.word(RECURSIVE) + (self.plain() if source.random() < 0.5 else b"")
+            code += bytes((source.choice((pushed & 0xF1, pushed & 0xF1, 0xC1, 0xE1)),))
+        ends = (b"\xc9", b"\xc9", b"\xd0\xc9", b"\xd1\xd5\xc9", b"\xe1\xe9", b"\xf8\x00\x34\xc9", b"\x33\x3b\xc9")
+        return code + source.choice(ends)
 
     def fill(self, size: int) -> bytes:
         """So many bytes of pieces, or of anything."""
@@ -230,6 +246,7 @@ def loop_image(seed: int) -> bytes:
     made[0x100:START] = bytes(START - 0x100)
     made[0x100:0x104] = b"\x00\xc3" + writer.word(START)
     made[SUBROUTINE : SUBROUTINE + 0x40] = (writer.straight(SUBROUTINE, 8)[:16] + b"\xc9" * 0x40)[:0x40]
+    made[RECURSIVE : RECURSIVE + 0x40] = writer.recursive().ljust(0x40, b"\xc9")
     code = bytearray(b"\x31\xf0\xdf\xfb")
     starts = (START + len(code), 0x1000, 0x4100 + source.randrange(0x100), 0x7E00 + source.randrange(0x100))
     for index, start in enumerate(source.sample(starts[1:], 2)):
