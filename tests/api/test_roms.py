@@ -10,9 +10,21 @@ import pytest
 
 from tracklayer.api import roms
 from tracklayer.api.errors import RomError
-from tracklayer.api.roms import load_cartridge, read_header, read_rom
+from tracklayer.api.roms import demo_image, load_cartridge, read_header, read_rom
+from tracklayer.demo import build
 
 from .images import cartridge
+
+
+def test_the_demo_is_kept_on_disk_as_it_was_assembled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRACKLAYER_CACHE", str(tmp_path))
+    assert demo_image() == build()
+    (kept,) = tmp_path.glob("demo-*")
+    assert demo_image() == build()
+    kept.write_bytes(kept.read_bytes()[:-1])
+    assert demo_image() == build()
+    monkeypatch.setenv("TRACKLAYER_CACHE", "off")
+    assert demo_image() == build()
 
 
 def test_the_header_of_a_right_image_is_read() -> None:
