@@ -13,7 +13,7 @@ from typing import Any
 
 from ..cpu.sm83.execute import FORMS, FORMS_CB, NOTHING, PREFIX, execute, execute_cb, fetch_opcode
 from ..cpu.sm83.operands import next_byte
-from ..cpu.sm83.timing import accesses, best_cycles
+from ..cpu.sm83.timing import accesses, best_cycles, worst_cycles
 from ..lang import (
     address_of,
     comptime,
@@ -50,8 +50,6 @@ LD_A_AT_BC, LD_A_AT_DE, LDH_A_AT_N, LDH_A_AT_C, LD_A_AT_N = 0x0A, 0x1A, 0xF0, 0x
 LDH_AT_N_A, LD_AT_N_A = 0xE0, 0xEA
 """Of those that write it, those at a fixed address."""
 LDH_AT_C_A = 0xE2
-HIGH = (LDH_A_AT_N, LDH_AT_N_A, LDH_A_AT_C, LDH_AT_C_A)
-"""Those of page FF, which is never mapped."""
 LINE = 16
 """Bytes that are watched together."""
 MOST_WATCHED = 64
@@ -180,7 +178,9 @@ class Sm83Guest(Guest):
         flow = LEAVES if row.jump == "always" or row.ends_block else BRANCHES if row.jump else FALLS
         target = form.known[row.target] if row.target is not None and form.tail == NOTHING else None
         calls = row.mnemonic in ("CALL", "RST") and flow == LEAVES
-        return Described(row.length, 4 * best_cycles(row, raw), tail, flow, row.ends_block, target, calls)
+        best = best_cycles(row, raw)
+        extra = worst_cycles(row, raw) - best
+        return Described(row.length, 4 * best, tail, flow, row.ends_block, target, 4 * extra, calls)
 
     @staticmethod
     def opcode_length(index: int) -> int:
@@ -317,7 +317,9 @@ class GameBoyGuest(Sm83Guest):
     @staticmethod
     @typed
     def plain(context: GB, index: Any, operand: Any) -> None:
-        if index in HIGH:
+        if index in (LDH_A_AT_N, LDH_AT_N_A):  # elsewhere than in HRAM they meet more
+            meaning(context, seen(context, ways.High), FORMS[index], operand)
+        elif index in (LDH_A_AT_C, LDH_AT_C_A):
             meaning(context, seen(context, ways.Unmapped), FORMS[index], operand)
         else:
             meaning(context, seen(context, ways.Mapped), FORMS[index], operand)
@@ -332,7 +334,7 @@ class GameBoyGuest(Sm83Guest):
     def meets(code: Any) -> u1:
         opcode = code[0]
         if opcode == LDH_A_AT_N or opcode == LDH_AT_N_A:
-            return u1(code[1] < HRAM & 0xFF)
+            return u1(code[1] < HRAM & 0xFF or code[1] == 0xFF)
         page = code[2]
         return u1((opcode == LD_A_AT_N and page >= OAM) or (opcode == LD_AT_N_A and not VRAM <= page < OAM))
 

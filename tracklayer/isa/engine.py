@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from tracklayer.lang import Array, Object, Ptr, array, struct, typed, u8, u16, u64
 
-PLACE_BITS = 9
+PLACE_BITS = 10
 JUMPS = 1 << PLACE_BITS
 WINDOW_BITS = 13
 WINDOWS = 1 << 16 - WINDOW_BITS

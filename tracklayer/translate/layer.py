@@ -73,6 +73,7 @@ from .structs import (
     TARGET,
     THRASH,
     WAIT,
+    WHOLE,
     WORD,
     Cache,
     Stencil,
@@ -167,7 +168,9 @@ def near(context: Any, guest: Any) -> None:
     The guest is noted to be here: the boundary comes anywhere in a loop, this at its heads.
     """
     sample(context, guest)
-    guest.engine(context).dispatch = pointer_at(address_of(guest.engine(context).interpret), Ptr[u8])
+    engine = guest.engine(context)
+    engine.dispatch = pointer_at(address_of(engine.interpret), Ptr[u8])
+    engine.unmapped = engine.single
     short(context, guest)
 
 
@@ -213,6 +216,7 @@ def boundary(context: Any, guest: Any) -> None:
     sample(context, guest)
     guest.boundary(context)
     guest.engine(context).dispatch = pointer_at(translator(context, guest).redirects, Ptr[u8])
+    guest.engine(context).unmapped = guest.engine(context).lookup
     if guest.written_lines(context):
         drop(context, guest)
     if guest.clock(context).stop:
@@ -414,7 +418,13 @@ def lay(context: Any, guest: Any, cache: Ptr[Cache], offset: u64, pc: u16, numbe
             if waits(context, guest, cache[0].own, target, position):
                 it.fill[HERE] = target
                 it.fill[EXIT] = stubs
-                stubs = put(it, u16(guest.handlers + WAIT), cache, stubs)
+                if target == pc:
+                    spent = it.fill[SPENT]
+                    it.fill[SPENT] = u64(spent - stencils[index].extra)
+                    stubs = put(it, u16(guest.handlers + WHOLE), cache, stubs)
+                    it.fill[SPENT] = spent
+                else:
+                    stubs = put(it, u16(guest.handlers + WAIT), cache, stubs)
             else:
                 it.fill[EXIT] = exit_of(context, guest, cache, offset, pc, start, target)
         full = stencils[index].full

@@ -35,10 +35,10 @@ from ..compiler.statements import Walker
 from ..compiler.text import RARELY
 from ..compiler.values import Int, Known, Ref, Value, known_int, same
 from ..isa.engine import place_of
-from ..lang import IntType, go, typed
+from ..lang import IntType, address_of, go, pointer_at, typed, u64
 from .guest import Guest, seen
 from .interpreter import QUICK_CALLING, convention_of
-from .structs import ABSOLUTE, BYTE, FALLS, NO_OPERAND, RELATIVE, WORD
+from .structs import ABSOLUTE, BYTE, FALLS, NO_OPERAND, RELATIVE, WORD, Translator
 from .tables import HOLES, INTERPRETS
 
 # ------------------------------------------------------------------------------------------------ typed text
@@ -167,6 +167,18 @@ def wait(context: Any, guest: Any) -> None:
     go(guest.engine(context).wait)
 
 
+@typed
+def whole(context: Any, guest: Any) -> None:
+    """The same from a block that is such a loop: what was just run is a whole pass."""
+    clock = guest.clock(context)
+    set_pc(context, guest)
+    it = pointer_at(address_of(guest.engine(context).translator), Translator)[0]
+    it.waiting = guest.pc_of(context) + 1
+    it.waited_instructions = u64(clock.instructions - hole("hole.count"))
+    it.waited_time = u64(clock.now() + hole("hole.spent"))
+    go(guest.engine(context).wait)
+
+
 def set_pc(context: Any, guest: Any) -> None:
     """While compiling: PC becomes `hole.here`."""
     raise TypeError("set_pc() exists only while stencils are compiled")
@@ -288,7 +300,7 @@ class StencilCompiler:
                 self.full = False
         self.leaving = 0
         self.cycles = 0
-        for function in (head, stub, on, wait, late, near):
+        for function in (head, stub, on, wait, late, near, whole):
             self.program.handler(function.__name__, function, {"guest": self.guest})
         return self.program
 

@@ -15,9 +15,9 @@ OPERAND, TARGET, NEXT, EXIT, COUNT, SPENT, BUDGET, HERE, CONTINUE, INTERPRET, HA
 MOST_QUICK = 2
 """Kinds from QUICK on: the functions that full stencils call."""
 
-EXTRA = ("head", "stub", "on", "wait", "late", "near")
+EXTRA = ("head", "stub", "on", "wait", "late", "near", "whole")
 """Stencils that belong to no opcode; they come after the opcodes' in this order."""
-HEAD, STUB, ON, WAIT, LATER, SHORT = range(len(EXTRA))
+HEAD, STUB, ON, WAIT, LATER, SHORT, WHOLE = range(len(EXTRA))
 
 # How an instruction ends.
 FALLS, BRANCHES, LEAVES = range(3)
@@ -46,6 +46,8 @@ class Stencil:
     length: u8
     """In bytes of the guest; 0 where there is no stencil. Its code may be empty."""
     cycles: u8
+    extra: u8
+    """T-cycles more where it jumps."""
     opcode_length: u8
     opcode_cycles: u8
     """Bytes of the opcode, and T-cycles of fetching it: what the interpreter's handler finds done."""
@@ -94,7 +96,8 @@ class Described(NamedTuple):
     opcode, how it ends.
 
     ends: the interpreter's dispatcher follows it (it may have asked for a boundary). target: of a jump that has it in
-          its opcode. calls: it always jumps, and the other side is expected to come back behind it.
+          its opcode. calls: it always jumps, and the other side is expected to come back behind it. extra: T-cycles
+          more where it jumps.
     """
 
     length: int
@@ -103,6 +106,7 @@ class Described(NamedTuple):
     flow: int
     ends: bool
     target: int | None
+    extra: int
     calls: bool = False
 
 

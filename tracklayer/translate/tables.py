@@ -43,7 +43,7 @@ from .structs import (
     SPENT,
     STUB,
     TARGET,
-    WAIT,
+    WHOLE,
     Hole,
     Stencil,
     StencilTable,
@@ -123,6 +123,7 @@ def pack_tables(guest: type[Guest], functions: Mapping[str, Function], uses: Map
                     f"{guest.name}: handler {opcode} takes {described.length} bytes, {described.cycles} cycles"
                 )
             entry.length, entry.cycles, entry.tail, entry.flow = described[:4]
+            entry.extra = described.extra
             entry.opcode_length = guest.opcode_length(opcode)
             entry.opcode_cycles = entry.opcode_length * guest.byte_cycles
             entry.target = described.target or 0
@@ -149,7 +150,7 @@ def _check_room(guest: type[Guest], stencils: Any) -> None:
     sizes = [stencils[guest.handlers + index].size for index in range(len(EXTRA))]
     beside = sizes[STUB] + sizes[LATER] + JUMP_BYTES
     largest = max(one.size + (stencils[one.full].size if one.full else 0) for one in stencils) + beside
-    edges = sizes[HEAD] + sizes[SHORT] + sizes[ON] + sizes[WAIT]
+    edges = sizes[HEAD] + sizes[SHORT] + sizes[ON] + sizes[WHOLE]
     if edges + 64 + CELL * (MOST + 2) > EDGES or largest > ROOM - EDGES:
         raise RuntimeError(f"{guest.name}: a stencil of {largest} bytes, head and end of {edges} are too large")
 

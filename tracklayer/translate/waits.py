@@ -76,7 +76,10 @@ def waits(context: Any, guest: Any, own: u8, first: u16, last: u16) -> u1:
 
 @typed
 def wait(context: Any, guest: Any) -> None:
-    """At the end of such a loop, with its begin in PC: skip passes, if a whole one was just run."""
+    """At the end of such a loop, with its begin in PC: skip passes, if a whole one was just run.
+
+    Where the block begins with the loop that is known by its code (`stencils.whole`), else from the second time on.
+    """
     it = state_of(context, guest)
     clock = guest.clock(context)
     pc = guest.pc_of(context)

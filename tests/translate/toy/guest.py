@@ -129,7 +129,7 @@ class ToyGuest(Guest):
         flow = LEAVES if row.jump == "always" or row.ends_block else BRANCHES if row.jump else FALLS
         cycles = CYCLES.get(row.mnemonic, row.length)
         calls = row.mnemonic in ("CALL", "TRAP")
-        return Described(row.length, cycles, form.tail, flow, row.ends_block, form.target, calls)
+        return Described(row.length, cycles, form.tail, flow, row.ends_block, form.target, flow == BRANCHES, calls)
 
     @staticmethod
     def opcode_length(index: int) -> int:

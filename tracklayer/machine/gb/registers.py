@@ -113,7 +113,7 @@ REGISTERS = (
 )
 
 
-@typed(cold=True)
+@typed(outline=True)
 def read_io(gb: Machine, address: u16) -> u8:
     """Read FF00-FF7F. What does not exist reads as FF."""
     for reg in REGISTERS:
@@ -126,7 +126,7 @@ def read_io(gb: Machine, address: u16) -> u8:
     return 0xFF
 
 
-@typed(cold=True)
+@typed(outline=True)
 def write_io(gb: Machine, address: u16, value: u8) -> None:
     """Write FF00-FF7F, or IE."""
     for reg in REGISTERS:

@@ -1,7 +1,7 @@
 """The bus for code that knows, or guesses, where an access goes; and the slow accesses that translated code may call.
 
-For:       `Mapped` and `Unmapped`, two ways to see a GB's bus, each right for any access and short for some;
-           `quick_read`, `quick_write`.
+For:       `Mapped` and `Unmapped`, two ways to see a GB's bus, each right for any access and short for some; `High`,
+           which is right for HRAM alone; `quick_read`, `quick_write`.
 Not for:   what an access does: that stands in console.py and memory.py.
 Invariant: a quick access calls no Python, and looks at no register of the CPU; of the clock it changes what everyone
            may. It does the whole access, or nothing and says so.
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from tracklayer.lang import address_of, i16, pointer_at, struct, typed, u8, u16, u64
 
-from . import memory
+from . import mappers, memory, registers
 from .console import GB
 from .maps import CART_RAM, READ_HOOK, VRAM, WRITE_HOOK
 from .memory import HRAM, IO
@@ -104,6 +104,32 @@ class Mapped:
 
 
 @struct
+class High:
+    """The bus for accesses to HRAM, which lies in page FF."""
+
+    gb: GB
+
+    @typed
+    def read(self, address: u16) -> u8:
+        """One M-cycle: read a byte of data."""
+        if self.gb.host.hram_hooked == 0:
+            value = self.gb.hram[address & 0x7F]
+        else:
+            value = memory.read_slow(self.gb, address)
+        self.gb.clock.left -= 4
+        return value
+
+    @typed
+    def write(self, address: u16, value: u8) -> None:
+        """One M-cycle: write a byte, not to IE."""
+        if self.gb.quick_hram(address, 1):
+            self.gb.hram[address & 0x7F] = value
+        else:
+            memory.write_slow(self.gb, address, value)
+        self.gb.clock.left -= 4
+
+
+@struct
 class Unmapped:
     """The bus for accesses to HRAM and to what is more than memory."""
 
@@ -192,6 +218,8 @@ def quick_read(gb: GB, address: u16) -> i16:
     page = address >> 8
     if attended(gb, page) or not (VRAM <= page < CART_RAM or IO <= address < HRAM):
         return -1
+    if address >= IO:
+        return registers.read_io(gb, address)
     return memory.read_slow(gb, address)
 
 
@@ -202,5 +230,10 @@ def quick_write(gb: GB, address: u16, value: u8) -> i16:
     own = address == SC or address == BOOT or address == HDMA_LENGTH
     if attended(gb, page) or own or gb.host.wall != 0 or not (page < CART_RAM or address >= IO):
         return -1
-    memory.write_slow(gb, address, value)
+    if IO <= address < HRAM or address == 0xFFFF:
+        registers.write_io(gb, address, value)
+    elif page < VRAM:
+        mappers.write(gb, address, value)
+    else:
+        memory.write_slow(gb, address, value)
     return 0
