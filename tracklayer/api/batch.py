@@ -212,11 +212,10 @@ class Batch:
         self._render: Bytes = numpy.ones(count, numpy.uint8)
         self._flags: Bytes = numpy.zeros(count, numpy.uint8)
         self._cycles: NDArray[numpy.int64] = numpy.zeros(count, numpy.int64)
-        self._everyone: NDArray[numpy.uint32] = numpy.arange(count, dtype=numpy.uint32)
         self._seats: NDArray[Any] = numpy.zeros(count, _dtype(seats.Seat))
         self._seats["context"] = [ctypes.addressof(gb._gb) for gb in self._consoles]
         self._seats["lone"] = [bool(gb._super) for gb in self._consoles]
-        self._seats["index"] = self._everyone
+        self._seats["index"] = numpy.arange(count)
         span_type: Any = seats.Span
         self._spans = (span_type * max(1, len(self._places)))()
         arrays: dict[Any, Bytes] = {}
@@ -251,11 +250,14 @@ class Batch:
             worker.helps = number > 0
         self._threads = None if self._loop is None else _Threads(self._loop, self._job, self._workers)
         self._crew = Crew(threads - 1, self._threads)
-        self._everyone_at: int = self._everyone.ctypes.data
         self._filled: dict[str, int] = {}
         first: dict[int, int] = {}
-        for index, gb in enumerate(self._consoles):
-            self._collect_like(index, first.setdefault(id(gb._cartridge), index))
+        alike = [first.setdefault(id(gb._cartridge), index) for index, gb in enumerate(self._consoles)]
+        # Those with the same ROM one after the other, for they share translated code.
+        self._everyone: NDArray[numpy.uint32] = numpy.argsort(alike, kind="stable").astype(numpy.uint32)
+        self._everyone_at: int = self._everyone.ctypes.data
+        for index, other in enumerate(alike):
+            self._collect_like(index, other)
 
     # ------------------------------------------------------------------ running
 
@@ -332,6 +334,8 @@ class Batch:
             self._crew.run(threads.work, self._stop, threads.call, threads.over)
             if not threads.calls["left"]():
                 return
+            import numpy
+
             states = self._seats["state"]
             again = []
             for place in (states[order] != seats.DONE).nonzero()[0]:
@@ -345,7 +349,7 @@ class Batch:
                     self._collect(index, bool(self._seats["sent"][index]))
                 else:
                     again.append(index)
-            order = self._everyone[again]
+            order = numpy.array(again, numpy.uint32)
             at = order.ctypes.data
 
     def _stop(self) -> None:
