@@ -416,18 +416,21 @@ def test_states_of_all_are_saved_and_brought_back() -> None:
     assert len(before[0]) == len(batch[0].state_bytes())
 
 
-def test_ctrl_c_ends_a_long_step() -> None:
+@pytest.mark.parametrize("frames", [[1_000_000] * 4, [0, 0, 0, 2_000_000_000]], ids=["all", "a helper's"])
+def test_ctrl_c_ends_a_long_step(frames: list[int]) -> None:
+    """Also where the caller sleeps until a helper is done."""
     batch = Batch(cartridge(COUNTER), 4, threads=2)
+    batch.step()
     timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
     with pytest.raises(KeyboardInterrupt):
         while True:
-            batch.step(frames=1_000_000)
+            batch.step(frames=frames)
     timer.join()
     assert not batch._crew._threads
-    frames = [gb.frames for gb in batch]
+    done = [gb.frames for gb in batch]
     batch.step()
-    assert [gb.frames for gb in batch] == [before + 1 for before in frames]
+    assert [gb.frames for gb in batch] == [before + 1 for before in done]
 
 
 def test_a_forked_child_steps_by_itself() -> None:
