@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 
 from tracklayer.compiler.backend import FOLDING, emit
-from tracklayer.compiler.program import LOOPS, OWN, STRAIGHT, Program
+from tracklayer.compiler.outlining import LOOPS, STRAIGHT
+from tracklayer.compiler.program import OWN, Program
 from tracklayer.lang import i64, typed, u8, u32
 from tracklayer.native.image import make_image, place
 from tracklayer.native.memory import code_memory

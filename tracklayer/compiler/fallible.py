@@ -21,7 +21,9 @@ from .arith import Arith
 from .errors import CompileError, Refusal
 from .failing import FAIL
 from .glue import SLOTS
-from .program import OWN, Outlined, Program, result_type, result_types
+from .outlining import Outlined
+from .passing import result_type, result_types
+from .program import OWN, Program
 from .sources import FunctionInfo, describe_function
 from .state import State
 from .statements import Walker

@@ -1,7 +1,7 @@
 """The intrinsics of handlers: passing control.
 
 For:     `go`, a tail call with the context and all pinned fields in their registers.
-Not for: intrinsics that every typed function has (calls.py).
+Not for: intrinsics that every typed function has (standard.py).
 """
 
 from __future__ import annotations

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from ..compiler.backend import FOLDING, Emission, Helper, Job
 from ..compiler.errors import CompileError
-from ..compiler.program import LOOPS, OWN, STRAIGHT, Program
+from ..compiler.outlining import LOOPS, STRAIGHT
+from ..compiler.program import OWN, Program
 from ..native.image import make_image
 from .guest import Guest
 from .interpreter import HANDLERS, add_interpreter, interpreter_program
