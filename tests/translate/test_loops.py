@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from tracklayer.api.guests import GameBoyGuest
 from tracklayer.compiler.program import Program
 from tracklayer.compiler.text import Block
+from tracklayer.cpu.sm83 import SM83
 from tracklayer.isa import assemble
 from tracklayer.translate.interpreter import convention_of
 from tracklayer.translate.loops import Body, find_loops
@@ -126,6 +128,24 @@ def test_halves() -> None:
 )  # fmt: skip
 def test_what_is_compared_with_zero(lines: str, found: Any) -> None:
     assert body(lines).zero_test("%z") == found
+
+
+@pytest.mark.parametrize(("kind", "equal"), [("eq", True), ("ne", False)])
+def test_what_is_compared_with_the_number_of_a_page(kind: str, equal: bool) -> None:
+    it = body(f"%p = lshr i32 %f1.8, 8\n%z = icmp {kind} i32 %p, 254\n%y = icmp ugt i32 %p, 254")
+    assert it.page_test("%z") == ("%f1.8", 254, equal)
+    assert it.page_test("%y") is None
+
+
+def test_a_copy_looks_at_no_page_in_its_passes() -> None:
+    """Whatever form the guest's comparisons with OAM's page have: the fast way depends on it."""
+    text = "LD A,[HL+]\nLD [DE],A\nINC DE\nDEC BC\nLD A,B\nOR A,C\nJR NZ,$0000\nHALT"
+    data = bytes(assemble(text, SM83, name="copy").data).ljust(0x20, b"\0")
+    region = find_region(GameBoyGuest, lambda at: data[at : at + 3] if at < 0x1D else b"", 0)
+    ir = region_program(GameBoyGuest, region, "region")
+    found = re.findall(r"(%v\d+) = lshr i32 %f0\.\d+, 8\n  (%v\d+) = icmp (?:eq|ne) i32 \1, 254", ir)
+    assert len(found) == 2
+    assert not any(f"br i1 {condition}," in ir for _, condition in found)
 
 
 ROTATION = "%b = and i32 %f1.8, 255\n%l = shl i32 %b, 3\n%r = lshr i32 %b, 5\n%o = or i32 %l, %r\n%x = and i32 %o, 255"

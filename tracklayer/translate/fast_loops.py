@@ -266,13 +266,17 @@ class FastLoop:
         for block in blocks:
             condition, yes, no = _branch(block)
             test = self.body.page_test(condition)
-            if test and yes in gone and no not in gone:
-                number, far = self._far_from(test[0], int(test[1])) or (number_of(test[0]), None)
+            if test is None:
+                continue
+            address, page, equal = test
+            there, on = (yes, no) if equal else (no, yes)
+            if there in gone and on not in gone:
+                number, far = self._far_from(address, page) or (number_of(address), None)
                 if number is not None:
-                    there = self.op(f"icmp eq i32 {number}, {test[1]}")
-                    passes = self.op(f"select i1 {there}, i32 0, i32 {passes}")
+                    at_once = self.op(f"icmp eq i32 {number}, {page}")
+                    passes = self.op(f"select i1 {at_once}, i32 0, i32 {passes}")
                     passes = self.least(passes, far) if far else passes
-                    block.lines[-1] = f"  br label %{no}"
+                    block.lines[-1] = f"  br label %{on}"
         narrow(self.compiler.program, self.body, blocks)
         self._replace(blocks, replaced, offsets)
         return passes

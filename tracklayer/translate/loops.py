@@ -299,14 +299,17 @@ class Body:
         found = self._exact(compared[2])
         return found and (*found, compared[1] == "eq")
 
-    def page_test(self, name: str) -> tuple[str, str] | None:
-        """Where a condition is that an address's page has a number: the address and the number."""
+    def page_test(self, name: str) -> tuple[str, int, bool] | None:
+        """Where a condition is that an address's page has a number, or another one: the address, the number, and
+        whether it is that number."""
         op, rest = self.defined.get(name, ("", ""))
         compared = _COMPARE.match(rest) if op == "icmp" else None
-        if compared is None or compared[1] != "eq" or _literal(compared[3]) is None:
+        page = _literal(compared[3]) if compared else None
+        if compared is None or compared[1] not in ("eq", "ne") or page is None:
             return None
         op, address, amount = self._binary(compared[2])
-        return (address, compared[3]) if op == "lshr" and amount == "8" and self._fits16(address) else None
+        found = op == "lshr" and amount == "8" and self._fits16(address)
+        return (address, page, compared[1] == "eq") if found else None
 
     def page_loads(self, maps: Iterable[int]) -> list[PageLoad]:
         """The loads of pointers from maps of pages, which lie at these places of the context."""
