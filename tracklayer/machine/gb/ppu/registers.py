@@ -342,48 +342,36 @@ def pass_dot(gb: Machine) -> None:
 
 
 @typed
-def read_bgp(gb: Machine) -> u8:
-    """BGP as written."""
-    return gb.ppu.bgp
+def read_palette(gb: Machine, which: Any) -> u8:
+    """A palette as written."""
+    match which:
+        case 0:
+            return gb.ppu.bgp
+        case 1:
+            return gb.ppu.obp0
+        case _:
+            return gb.ppu.obp1
 
 
 @typed
-def write_bgp(gb: Machine, value: u8) -> None:
-    """The background's palette."""
+def put_palette(gb: Machine, which: Any, value: u8) -> None:
+    """Have a palette hold a value from here on."""
+    match which:
+        case 0:
+            gb.ppu.bgp = value
+        case 1:
+            gb.ppu.obp0 = value
+        case _:
+            gb.ppu.obp1 = value
+
+
+@typed
+def write_palette(gb: Machine, which: Any, value: u8) -> None:
+    """Another palette of the background, or the first or second of objects."""
     if pixel_waits(gb):
-        gb.ppu.bgp |= value
+        put_palette(gb, which, read_palette(gb, which) | value)
         pass_dot(gb)
-    gb.ppu.bgp = value
-
-
-@typed
-def read_obp0(gb: Machine) -> u8:
-    """OBP0 as written."""
-    return gb.ppu.obp0
-
-
-@typed
-def write_obp0(gb: Machine, value: u8) -> None:
-    """The first palette of objects."""
-    if pixel_waits(gb):
-        gb.ppu.obp0 |= value
-        pass_dot(gb)
-    gb.ppu.obp0 = value
-
-
-@typed
-def read_obp1(gb: Machine) -> u8:
-    """OBP1 as written."""
-    return gb.ppu.obp1
-
-
-@typed
-def write_obp1(gb: Machine, value: u8) -> None:
-    """The second palette of objects."""
-    if pixel_waits(gb):
-        gb.ppu.obp1 |= value
-        pass_dot(gb)
-    gb.ppu.obp1 = value
+    put_palette(gb, which, value)
 
 
 @typed
@@ -436,9 +424,9 @@ REGISTERS = (
     Reg(0xFF43, "SCX",  0x00,       read_scx,  write_scx),
     Reg(0xFF44, "LY",   0x00,       read_ly,   None),
     Reg(0xFF45, "LYC",  0x00,       read_lyc,  write_lyc),
-    Reg(0xFF47, "BGP",  0x00,       read_bgp,  write_bgp),
-    Reg(0xFF48, "OBP0", 0x00,       read_obp0, write_obp0),
-    Reg(0xFF49, "OBP1", 0x00,       read_obp1, write_obp1),
+    Reg(0xFF47, "BGP",  0x00,       read_palette, write_palette, (0,)),
+    Reg(0xFF48, "OBP0", 0x00,       read_palette, write_palette, (1,)),
+    Reg(0xFF49, "OBP1", 0x00,       read_palette, write_palette, (2,)),
     Reg(0xFF4A, "WY",   0x00,       read_wy,   write_wy),
     Reg(0xFF4B, "WX",   0x00,       read_wx,   write_wx),
 )  # fmt: skip
