@@ -13,7 +13,7 @@ from typing import Any
 
 from ..cpu.sm83.execute import FORMS, FORMS_CB, NOTHING, PREFIX, execute, execute_cb, fetch_opcode
 from ..cpu.sm83.operands import next_byte
-from ..cpu.sm83.timing import accesses, best_cycles, worst_cycles
+from ..cpu.sm83.timing import accesses, best_cycles, worst_cycles, writes
 from ..lang import (
     address_of,
     comptime,
@@ -313,6 +313,11 @@ class GameBoyGuest(Sm83Guest):
         if index >= 256 or index == PREFIX or (FORMS[index].row.ends_block and FORMS[index].row.jump != "always"):
             return False
         return accesses(FORMS[index].row, raw_of(index)) == 1
+
+    @staticmethod
+    @comptime
+    def writes(index: int) -> bool:
+        return writes(FORMS[index].row, raw_of(index))
 
     @staticmethod
     @typed

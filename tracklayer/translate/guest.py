@@ -179,6 +179,12 @@ class Guest:
         return False
 
     @staticmethod
+    @comptime
+    def writes(index: int) -> bool:
+        """Whether handler `index`, which has a full stencil, may change what stands where, by writing somewhere."""
+        return True
+
+    @staticmethod
     def plain(context: Any, index: int, operand: Any) -> None:
         """As `translated`, written for the commonest case: any other may be left to an outlined function."""
         raise NotImplementedError

@@ -442,6 +442,7 @@ def lay(context: Any, guest: Any, cache: Ptr[Cache], offset: u64, pc: u16, numbe
             stubs = u64(back + JUMP_BYTES)
         if full != 0 or stencils[index].is_full != 0:
             it.fill[HERE] = behind
+            it.fill[EXIT] = it.hop
             stubs = put(it, u16(guest.handlers + LATER), cache, stubs)
         if stencils[index].has_stub:
             it.fill[COUNT] = done

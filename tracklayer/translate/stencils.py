@@ -79,15 +79,21 @@ def stencil(context: Any, guest: Any, index: Any, ends: Any) -> None:
 @typed
 def full_stencil(context: Any, guest: Any, index: Any) -> None:
     """One instruction that meets more than plain memory."""
-    tag = guest.engine(context).tag(guest.pc_of(context))
+    tag = tag_behind(context, guest, index)
     guest.full(context, index, operand_hole(guest, index))
     if went(context, guest) != "next":
         go_on(context, guest, False)
-    elif guest.clock(context).left <= hole("hole.rest") or guest.engine(context).tag(guest.pc_of(context)) != tag:
+    elif guest.clock(context).left <= hole("hole.rest") or tag_behind(context, guest, index) != tag:
         leave(context, "hole.late")
     else:
         guest.clock(context).left += 0 - hole("hole.spent")
         leave(context, "hole.continue")
+
+
+@typed
+def tag_behind(context: Any, guest: Any, index: Any) -> u64:
+    """What tells whether the same code stands at PC; 0 of an instruction that cannot change that."""
+    return guest.engine(context).tag(guest.pc_of(context)) if guest.writes(index) else 0
 
 
 @typed
@@ -157,7 +163,7 @@ def late(context: Any, guest: Any) -> None:
     """Out of a block behind an instruction, with `left` exact."""
     guest.clock(context).instructions += hole("hole.count")
     set_pc(context, guest)
-    jump(context, guest)
+    leave(context, "hole.exit")
 
 
 @typed

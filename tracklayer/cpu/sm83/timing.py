@@ -20,6 +20,7 @@ class CountingBus:
     def __init__(self) -> None:
         self.cycles = 0
         self.accesses = 0
+        self.writes = 0
 
     def read(self, address: int) -> int:
         self.cycles += 1
@@ -29,6 +30,7 @@ class CountingBus:
     def write(self, address: int, value: int) -> None:
         self.cycles += 1
         self.accesses += 1
+        self.writes += 1
 
     def read_pair(self, address: int) -> int:
         self.cycles += 2
@@ -38,6 +40,7 @@ class CountingBus:
     def write_pair(self, address: int, value: int) -> None:
         self.cycles += 2
         self.accesses += 1
+        self.writes += 1
 
     def fetch(self, address: int) -> int:
         self.cycles += 1
@@ -74,9 +77,10 @@ class CountingBus:
 
 
 @cache
-def _cycles(row: Row, fields: tuple[int, ...]) -> tuple[int, int, int]:
+def _cycles(row: Row, fields: tuple[int, ...]) -> tuple[int, int, int, int]:
     counts = []
     data = []
+    written = []
     for flags in range(4):  # every condition looks at Z or C
         cpu = Cpu()
         cpu.fz = flags & 1
@@ -86,7 +90,8 @@ def _cycles(row: Row, fields: tuple[int, ...]) -> tuple[int, int, int]:
         row.meaning(cpu, wired, *row.operands(fields, 0))
         counts.append(row.units + bus.cycles)
         data.append(bus.accesses)
-    return min(counts), max(counts), max(data)
+        written.append(bus.writes)
+    return min(counts), max(counts), max(data), max(written)
 
 
 def worst_cycles(row: Row, fields: Sequence[int]) -> int:
@@ -105,3 +110,8 @@ def best_cycles(row: Row, fields: Sequence[int]) -> int:
 def accesses(row: Row, fields: Sequence[int]) -> int:
     """How often the instruction reads or writes data at most, a pair counted as one. `fields` are raw, as decoded."""
     return _cycles(row, tuple(fields))[2]
+
+
+def writes(row: Row, fields: Sequence[int]) -> bool:
+    """Whether the instruction may write data. `fields` are raw, as decoded."""
+    return _cycles(row, tuple(fields))[3] > 0
