@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 
 from tracklayer.compiler.backend import FOLDING, emit
-from tracklayer.compiler.outlining import LOOPS, STRAIGHT
+from tracklayer.compiler.outlining import LOOPS, RARE, STRAIGHT
 from tracklayer.compiler.program import OWN, Program
 from tracklayer.lang import i64, typed, u8, u32
 from tracklayer.native.image import make_image, place
@@ -34,9 +34,14 @@ def total(n: u8) -> u32:
     return found
 
 
+@typed(rare=True)
+def seldom(n: u8) -> u32:
+    return u32(n * 3)
+
+
 @typed
 def both(n: i64) -> i64:
-    return u32(down(u8(n)) * 1000 + total(u8(n)))
+    return u32(down(u8(n)) * 1000 + total(u8(n)) + seldom(u8(n)))
 
 
 def test_parts_are_handed_over_when_they_are_whole_and_fit_together() -> None:
@@ -45,7 +50,7 @@ def test_parts_are_handed_over_when_they_are_whole_and_fit_together() -> None:
     program.module.chunk = 1
     program.module.whole = lambda part: made.append((part, program.render(part)))
     program.function("both", both)
-    assert [part for part, _ in made] == [f"{STRAIGHT}.0", f"{STRAIGHT}.1", f"{LOOPS}.0"]
+    assert [part for part, _ in made] == [f"{STRAIGHT}.0", f"{STRAIGHT}.1", f"{LOOPS}.0", f"{RARE}.0"]
     assert program.module.rest() == [f"{OWN}.0"]
     made += [(part, program.render(part)) for part in program.module.rest()]
     for _, text in made:
@@ -60,5 +65,5 @@ def test_parts_are_handed_over_when_they_are_whole_and_fit_together() -> None:
 def test_a_program_that_is_not_to_be_divided_has_a_part_of_each_kind() -> None:
     program = Program()
     program.function("both", both)
-    assert program.module.rest() == [f"{STRAIGHT}.0", f"{LOOPS}.0", f"{OWN}.0"]
-    assert program.render().count("\ndefine ") == 4
+    assert program.module.rest() == [f"{STRAIGHT}.0", f"{LOOPS}.0", f"{RARE}.0", f"{OWN}.0"]
+    assert program.render().count("\ndefine ") == 5

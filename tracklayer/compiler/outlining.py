@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from .fallible import Fallible
     from .program import Program
 
-LOOPS, STRAIGHT = "loops", "straight"
-"""The kinds of parts that outlined functions belong to: those with loops, and those without."""
+LOOPS, STRAIGHT, RARE = "loops", "straight", "rare"
+"""The kinds of parts that outlined functions belong to: those with loops, those without, and those marked so."""
 
 
 class Outlined:
@@ -99,7 +99,8 @@ class Outlining:
         if not outlined:
             self.module.add(self.part, text)
             return
-        self.module.add(LOOPS if walker.looped else STRAIGHT, text, self._begun.pop(head))
+        rare = info.typed is not None and info.typed.rare
+        self.module.add(RARE if rare else LOOPS if walker.looped else STRAIGHT, text, self._begun.pop(head))
 
     def _return(self, walker: Walker, end: State, value: Value, info: FunctionInfo, width: int) -> None:
         try:

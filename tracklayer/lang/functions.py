@@ -24,15 +24,19 @@ class Typed:
     cold:    outlined, and the caller keeps its registers: for the slow side of a fast path.
     shared:  outlined, and compiled once for all places that its structs can have in the context: for what a machine
              has several of, all alike.
+    rare:    outlined, and compiled in less time to code that takes more: for what hardly any program uses, or seldom.
     apart:   inlined, but not on the slow side of an interpreter's handler: there it is called.
     """
 
-    __slots__ = ("apart", "cold", "outline", "shared")
+    __slots__ = ("apart", "cold", "outline", "rare", "shared")
 
-    def __init__(self, outline: bool = False, cold: bool = False, shared: bool = False, apart: bool = False) -> None:
-        self.outline = outline or cold or shared
+    def __init__(
+        self, outline: bool = False, cold: bool = False, shared: bool = False, rare: bool = False, apart: bool = False
+    ) -> None:
+        self.outline = outline or cold or shared or rare
         self.cold = cold
         self.shared = shared
+        self.rare = rare
         self.apart = apart
 
 
@@ -40,16 +44,23 @@ class Typed:
 def typed(function: F, /) -> F: ...
 @overload
 def typed(
-    *, outline: bool = False, cold: bool = False, shared: bool = False, apart: bool = False
+    *, outline: bool = False, cold: bool = False, shared: bool = False, rare: bool = False, apart: bool = False
 ) -> Callable[[F], F]: ...
 def typed(
-    function: Any = None, /, *, outline: bool = False, cold: bool = False, shared: bool = False, apart: bool = False
+    function: Any = None,
+    /,
+    *,
+    outline: bool = False,
+    cold: bool = False,
+    shared: bool = False,
+    rare: bool = False,
+    apart: bool = False,
 ) -> Any:
-    """Mark a function as typed: `@typed`, `@typed(outline=True)`, `@typed(cold=True)`, `@typed(shared=True)` or
-    `@typed(apart=True)`. It still runs as plain Python."""
+    """Mark a function as typed: `@typed`, or with one of what `Typed` tells of, as `@typed(outline=True)`. It runs as
+    plain Python as before."""
 
     def mark(function: Any) -> Any:
-        function.__typed__ = Typed(outline, cold, shared, apart)
+        function.__typed__ = Typed(outline, cold, shared, rare, apart)
         return function
 
     return mark if function is None else mark(function)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..compiler.backend import FOLDING, Emission, Helper, Job
 from ..compiler.errors import CompileError
-from ..compiler.outlining import LOOPS, STRAIGHT
+from ..compiler.outlining import LOOPS, RARE, STRAIGHT
 from ..compiler.program import OWN, Program
 from ..native.image import make_image
 from .guest import Guest
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 CHUNK = 200_000
 """Characters of IR in a part: some tenths of a second for LLVM."""
-EFFORT = {OWN: (2, 2), LOOPS: (2, 2), STRAIGHT: (2, 2), HANDLERS: (FOLDING, 1), STENCILS: (FOLDING, 2)}
+EFFORT = {
+    OWN: (2, 2), LOOPS: (2, 2), STRAIGHT: (2, 2), RARE: (FOLDING, 1), HANDLERS: (FOLDING, 1), STENCILS: (FOLDING, 2),
+}  # fmt: skip
 """How hard LLVM tries, by the kind of part: IR passes, code generation. Handlers and stencils are many and short: they
 gain nothing from the expensive passes. Devices do."""
 

@@ -272,7 +272,7 @@ class GB:
         else:
             divider.clear(self)
 
-    @typed(outline=True)
+    @typed(rare=True)
     def change_speed(self) -> None:
         """The divider is cleared twice, the speed is the other one, and the CPU stands still for a while.
 

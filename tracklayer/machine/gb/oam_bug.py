@@ -39,7 +39,7 @@ def read(gb: Machine) -> None:
         mix(gb, row, 1)
 
 
-@typed(outline=True)
+@typed(rare=True)
 def read_step(gb: Machine) -> None:
     """The CPU is about to read there, and its address unit steps the address in the same M-cycle."""
     ppu.catch_up(gb)
@@ -57,7 +57,7 @@ def read_step(gb: Machine) -> None:
             index = u8(index + 1)
 
 
-@typed(outline=True)
+@typed(rare=True)
 def open_row(gb: Machine) -> u8:
     """The row that the scan has open now; 0 where the bug does nothing: for the first row too, and where none is open.
 
@@ -73,7 +73,7 @@ def open_row(gb: Machine) -> u8:
     return u8(dot >> 2)
 
 
-@typed(outline=True)
+@typed(rare=True)
 def mix(gb: Machine, row: u8, reading: u8) -> None:
     """Damage a row by a write, or a read."""
     at = max(min(row, ROWS - 1), 1) * ROW

@@ -26,7 +26,7 @@ EVENT_MINUTE, EVENT_DAY = 0x58, 0x5B
 MINUTES_PER_DAY = 1440
 
 
-@typed(outline=True)
+@typed(rare=True)
 def write(gb: Machine, address: u16, value: u8) -> None:
     """A write to 0000-7FFF. Nothing is known to listen at 6000-7FFF."""
     match (address >> 13) & 3:
@@ -57,7 +57,7 @@ def read(gb: Machine, address: u16) -> u8:
             return 0xFF
 
 
-@typed(outline=True)
+@typed(rare=True)
 def write_ram(gb: Machine, address: u16, value: u8) -> None:
     """A000-BFFF: RAM if it is open for writing, a register, or nothing."""
     chip = gb.mapper.huc3
@@ -141,7 +141,7 @@ def total(chip: Huc3, minute: u8, day: u8) -> u32:
     return number(chip, day, 3) * MINUTES_PER_DAY + number(chip, minute, 3)
 
 
-@typed(outline=True)
+@typed(rare=True)
 def catch_up(gb: Machine) -> None:
     """Count the minutes that went by."""
     chip = gb.mapper.huc3

@@ -34,7 +34,7 @@ DONE, LOCKED = 0x80, 0x02
 """Bits of `status`."""
 
 
-@typed(outline=True)
+@typed(rare=True)
 def write(gb: Machine, address: u16, value: u8) -> None:
     """0000-3FFF are registers in steps of 0400 or 0800; 4000-7FFF reach the flash chip where that stands."""
     chip = gb.mapper.mbc6
@@ -69,7 +69,7 @@ def write(gb: Machine, address: u16, value: u8) -> None:
     place(gb)
 
 
-@typed(outline=True)
+@typed(rare=True)
 def place(gb: Machine) -> None:
     """Put every half and quarter bank in its place. Flash stands there only while it answers with its contents."""
     chip = gb.mapper.mbc6

@@ -71,7 +71,7 @@ def read(gb: Machine, address: u16) -> u8:
             return 0xFF
 
 
-@typed(outline=True)
+@typed(rare=True)
 def write_register(gb: Machine, address: u16, value: u8) -> None:
     """A000-AFFF: 55 to register 0 and AA to register 1 latch the acceleration; register 8 drives the EEPROM."""
     chip = gb.mapper.mbc7
@@ -177,7 +177,7 @@ def special(gb: Machine) -> None:
             chip.programmable = 1
 
 
-@typed(outline=True)
+@typed(rare=True)
 def program(gb: Machine, value: u16) -> None:
     """Store a word at the address, or at all of them, if EWEN allowed it. DO says that the chip is ready."""
     chip = gb.mapper.mbc7

@@ -13,7 +13,7 @@ from ..maps import select
 from .machine import Machine
 
 
-@typed(outline=True)
+@typed(rare=True)
 def write(gb: Machine, address: u16, value: u8) -> None:
     """A write to 0000-7FFF. Most bits can be changed only while no game is mapped."""
     chip = gb.mapper.mmm01

@@ -59,7 +59,7 @@ def read(gb: Machine, address: u16) -> u8:
     return 0xF0
 
 
-@typed(outline=True)
+@typed(rare=True)
 def write_register(gb: Machine, address: u16, value: u8) -> None:
     """A001 chooses a register, A000 writes it."""
     chip = gb.mapper.tama5
@@ -152,7 +152,7 @@ def clock_chip(gb: Machine, operation: u8) -> None:
         chip.pages[at] = value & bits
 
 
-@typed(outline=True)
+@typed(rare=True)
 def catch_up(gb: Machine) -> None:
     """Let the clock chip count the seconds that went by. Its digits are decimal."""
     chip = gb.mapper.tama5
