@@ -16,9 +16,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from tracklayer.compiler.asking import PYTHON_API, python_glue
 from tracklayer.compiler.backend import emit
 from tracklayer.compiler.convention import Convention, find
-from tracklayer.compiler.glue import PYTHON_API, crossing, python_glue
+from tracklayer.compiler.glue import crossing
 from tracklayer.compiler.intrinsics import CONTROL, from_memory, in_memory, resume
 from tracklayer.compiler.program import Program
 from tracklayer.compiler.sources import describe_function

@@ -170,7 +170,7 @@ class Program(Outlining):
         slots: str,
         changes: bool,
     ) -> Value:
-        """Emit `ask`, or with `changes` `consult`: the glue whose address the Host holds does the work (glue.py)."""
+        """Emit `ask`, or with `changes` `consult`: the glue whose address the Host holds does the work (asking.py)."""
         everything = set(self.convention.by_offset) if self.convention else set()
         effects = Effects(everything, everything if changes else None)
         self.before_call(walker, state, effects)

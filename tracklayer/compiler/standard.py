@@ -13,9 +13,9 @@ from .. import lang
 from ..lang import ArrayType
 from . import floats
 from .arith import bounds
+from .asking import MOST_ARGUMENTS
 from .crossings import Crossings
 from .errors import Refusal
-from .glue import MOST_ARGUMENTS
 from .state import State
 from .text import literal
 from .values import I64_MAX, I64_MIN, U64_MAX, Float, Int, Known, Pointer, Ref, Value, View, describe, known_int

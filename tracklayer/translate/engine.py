@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from ..compiler.glue import PLACE, PYTHON_API, SLOT_API
+from ..compiler.asking import PYTHON_API
+from ..compiler.glue import PLACE, SLOT_API
 from ..native.calls import bound, builtin
 from ..native.image import PlacedImage, place
 from ..native.memory import code_memory

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..compiler.asking import host_offset, python_glue
 from ..compiler.convention import HANDLER, Convention, find
-from ..compiler.glue import advance_glue, builtin_glue, crossing, host_offset, python_glue, slots_table, step_glue
+from ..compiler.glue import advance_glue, builtin_glue, crossing, slots_table, step_glue
 from ..compiler.intrinsics import CONTROL, from_memory, in_memory, resume, to_memory
 from ..compiler.program import OWN, Program
 from ..lang import go, typed, unlikely

@@ -15,8 +15,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..compiler import many_glue
+from ..compiler.asking import host_offset
 from ..compiler.convention import find
-from ..compiler.glue import PLACE, SLOT_API, builtin_glue, crossing, host_offset
+from ..compiler.glue import PLACE, SLOT_API, builtin_glue, crossing
 from ..lang import layout, size_of
 from ..native.calls import bound, builtin
 from ..native.image import make_image, place
