@@ -70,6 +70,28 @@ def test_fast_noise_is_the_same_on_every_engine() -> None:
     assert (heard[0] == heard[2]).all()
 
 
+def test_what_is_beyond_hearing_is_the_same_on_every_engine() -> None:
+    """A pulse and a wave at their highest pitch, whose volumes and pitch Python changes on the way."""
+    pytest.importorskip("llvmlite")
+    heard = []
+    for engine in ("reference", "interpreter", "translated"):
+        gb = tone(engine)
+        gb.tick(1, render=False)
+        gb.memory[0xFF1A], gb.memory[0xFF1C] = 0x80, 0x20
+        pieces = []
+        for volume, high in ((15, 0x87), (9, 0x87), (4, 0x86), (12, 0x87)):
+            pulse = (0xFF12, volume << 4 | 8), (0xFF13, 0xFF), (0xFF14, high)
+            for address, value in (*pulse, (0xFF1D, 0xFE), (0xFF1E, high)):
+                gb.memory[address] = value
+            gb.run(cycles=20_000, render=False, sound=True)
+            pieces.append(gb.sound)
+        heard.append(numpy.concatenate(pieces))
+    assert len(heard[0]) > 800
+    assert heard[0].any()
+    assert (heard[0] == heard[1]).all()
+    assert (heard[0] == heard[2]).all()
+
+
 def test_listening_leaves_no_trace_in_the_state() -> None:
     pytest.importorskip("llvmlite")
     one, other = (GameBoy("demo", engine="interpreter") for _ in range(2))
