@@ -17,29 +17,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from tracklayer.lang import ArrayType, IntType, i64, layout, pointer_at, size_of, take_error, u8, u32, u64
+from tracklayer.lang import i64, pointer_at, take_error, u8, u32
 from tracklayer.machine.gb import build
 from tracklayer.machine.gb.memory import HRAM
 
-from . import seats
-from .crew import Crew, Crowd, Stay
+from . import arguments, seats
+from .arguments import Where
+from .crew import Crew, Crowd
 from .engines import STOP_ROOM, Progress
 from .errors import BusyError, StateError
 from .gameboy import BUTTONS, CYCLES_PER_FRAME, GameBoy
-from .memory import span
 from .pictures import HEIGHT, WIDTH
 from .rewind import Snapshot
+from .threads import Threads, loop
 
 if TYPE_CHECKING:
     import numpy
     from numpy.typing import ArrayLike, NDArray
 
-    from ..translate.many import Lock, Many
-
     Bytes = NDArray[numpy.uint8]
 
 Rom = str | os.PathLike[str] | bytes | bytearray | memoryview
-Where = int | slice
 State = Snapshot | bytes | bytearray | memoryview
 
 PICTURES = {"rgb": seats.RGB, "shades": seats.SHADES, None: seats.NO_PICTURES}
@@ -49,72 +47,6 @@ QUOTA = 4096 * CYCLES_PER_FRAME
 
 LONGEST = 1 << 31
 """A step has fewer frames."""
-
-
-class _Loops:
-    """The loops that this process has made, by engine, and whether they read registers."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.made: dict[tuple[Any, bool], Many] = {}
-
-
-_LOOPS = _Loops()
-
-
-def _loop(engine: Any, with_registers: bool, progress: Progress | None) -> Many:
-    from ..translate.many import Many
-
-    known = {"with_registers": with_registers}
-    with _LOOPS.lock:
-        found = _LOOPS.made.get((engine, with_registers))
-        if found is None:
-            found = _LOOPS.made[engine, with_registers] = Many(
-                engine, seats.Worker, seats.Job, seats.Seat, seats.ready, seats.turn, known, seats.CALLS, progress
-            )
-        return found
-
-
-class _Threads(Stay):
-    """What a batch's threads do in a step. Between steps the helpers stay in machine code, without the GIL: they look
-    for the next one a little, then they sleep."""
-
-    def __init__(self, loop: Many, job: Any, workers: list[Any]) -> None:
-        self.loop = loop
-        self.job = job
-        self.workers = workers
-        self.addresses = [ctypes.addressof(worker) for worker in workers]
-        self.calls = loop.calls(ctypes.addressof(job))
-        self.locks: list[Lock] = []
-
-    def begin(self) -> None:
-        from ..translate.many import Lock
-
-        self.locks = [Lock() for _ in self.workers]
-        for worker, lock in zip(self.workers, self.locks, strict=True):
-            worker.signal, worker.lock = 0, lock.address
-
-    def wake(self) -> None:
-        """A step is about to come: to wake takes as long as to prepare it."""
-        for address in self.addresses[1:]:
-            self.loop.wake(address)
-
-    def dismiss(self) -> None:
-        for address in self.addresses[1:]:
-            self.loop.dismiss(address)
-
-    def call(self, number: int) -> bool:
-        """As `Crew.run` wants it."""
-        return bool(self.loop.call(self.addresses[number]))
-
-    def over(self) -> bool:
-        """As `Crew.run` wants it."""
-        return not self.job.busy
-
-    def work(self, number: int) -> None:
-        """A thread's task."""
-        while not self.loop.advance(self.addresses[number]) and not self.job.stop:
-            self.workers[number].spent = 0
 
 
 class Batch:
@@ -166,9 +98,9 @@ class Batch:
         listed = [roms] if isinstance(roms, str | os.PathLike | bytes | bytearray | memoryview) else list(roms)
         if not listed:
             raise ValueError("a batch needs a ROM")
-        count = _positive("count", len(listed) if count is None else count)
-        threads = _positive("threads", _cores() if threads is None else threads)
-        places = _places(memory)
+        count = arguments.positive("count", len(listed) if count is None else count)
+        threads = arguments.positive("threads", arguments.cores() if threads is None else threads)
+        places = arguments.places(memory)
         made: dict[Any, GameBoy] = {}
         self._consoles: list[GameBoy] = []
         self._crowd = Crowd()
@@ -192,7 +124,7 @@ class Batch:
             self._consoles.append(gb)
         self._starts = {id(gb._cartridge): gb.snapshot() for gb in made.values()}
         with_registers = any(addresses.start < HRAM and addresses.stop > seats.IO for _, addresses, _ in places)
-        self._loop = None if engine == "reference" else _loop(self._consoles[0]._engine, with_registers, progress)
+        self._loop = None if engine == "reference" else loop(self._consoles[0]._engine, with_registers, progress)
         self._kind = pictures
         self._places = places
         self._make_arrays(min(threads, count))
@@ -212,7 +144,7 @@ class Batch:
         self._render: Bytes = numpy.ones(count, numpy.uint8)
         self._flags: Bytes = numpy.zeros(count, numpy.uint8)
         self._cycles: NDArray[numpy.int64] = numpy.zeros(count, numpy.int64)
-        self._seats: NDArray[Any] = numpy.zeros(count, _dtype(seats.Seat))
+        self._seats: NDArray[Any] = numpy.zeros(count, arguments.dtype(seats.Seat))
         self._seats["context"] = [ctypes.addressof(gb._gb) for gb in self._consoles]
         self._seats["lone"] = [bool(gb._super) for gb in self._consoles]
         self._seats["index"] = numpy.arange(count)
@@ -248,7 +180,7 @@ class Batch:
             worker.quota = QUOTA
             worker.following = places[(number + 1) % threads]
             worker.helps = number > 0
-        self._threads = None if self._loop is None else _Threads(self._loop, self._job, self._workers)
+        self._threads = None if self._loop is None else Threads(self._loop, self._job, self._workers)
         self._crew = Crew(threads - 1, self._threads)
         self._filled: dict[str, int] = {}
         first: dict[int, int] = {}
@@ -277,9 +209,9 @@ class Batch:
         Errors:  BusyError where a console is running already; what hooks and the like raise, with a note which console
                  it was, after all others have gone their way: an ExceptionGroup if there are several.
         """
-        pressed = None if buttons is None else self._numbers("buttons", buttons, 0xFF)
-        wanted = self._numbers("frames", frames, LONGEST - 1)
-        drawn = self._truths("render", render)
+        pressed = None if buttons is None else arguments.numbers(len(self), "buttons", buttons, 0xFF)
+        wanted = arguments.numbers(len(self), "frames", frames, LONGEST - 1)
+        drawn = arguments.truths(len(self), "render", render)
         self._enter()
         errors: dict[int, Exception] = {}
         attended: list[int] = []
@@ -499,7 +431,7 @@ class Batch:
         state: a snapshot, or what `save_state` gave; or a sequence with one for each of these consoles.
         Errors: StateError where a state does not fit its console: those before it are reset then. BusyError.
         """
-        chosen = self._chosen(mask)
+        chosen = arguments.chosen(len(self), mask)
         if state is None or isinstance(state, Snapshot | bytes | bytearray | memoryview):
             states: Sequence[State | None] = [state] * len(chosen)
         else:
@@ -550,89 +482,3 @@ class Batch:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
-
-    # ------------------------------------------------------------------ arguments
-
-    def _numbers(self, name: str, given: ArrayLike, largest: int) -> NDArray[Any] | int:
-        if type(given) is int and 0 <= given <= largest:
-            return given
-        import numpy
-
-        array = numpy.asarray(given)
-        if array.dtype.kind not in "ui":
-            raise TypeError(f"{name} are integers, not {array.dtype}")
-        self._shaped(name, array)
-        if array.dtype != numpy.uint8 and array.size:
-            for number in (int(array.min()), int(array.max())):
-                if not 0 <= number <= largest:
-                    raise ValueError(f"{name} lie within 0 and {largest:,}, not {number:,}")
-        return array
-
-    def _truths(self, name: str, given: ArrayLike) -> NDArray[Any] | bool:
-        if given is True or given is False:
-            return given
-        import numpy
-
-        array = numpy.asarray(given)
-        if array.dtype.kind != "b":
-            raise TypeError(f"{name} is True or False, or an array of these, not {array.dtype}")
-        return self._shaped(name, array)
-
-    def _shaped(self, name: str, array: NDArray[Any]) -> NDArray[Any]:
-        if array.shape not in ((), (len(self),)):
-            raise ValueError(f"{name}: give one for all, or shape ({len(self)},), not {array.shape}")
-        return array
-
-    def _chosen(self, mask: ArrayLike | None) -> list[int]:
-        import numpy
-
-        if mask is None:
-            return list(range(len(self)))
-        array = numpy.asarray(mask)
-        if array.size == 0 and array.dtype.kind != "b":
-            return []
-        if array.dtype.kind == "b":
-            if array.shape != (len(self),):
-                raise ValueError(f"a mask has shape ({len(self)},), this has {array.shape}")
-            return [int(index) for index in array.nonzero()[0]]
-        if array.dtype.kind not in "ui" or array.ndim > 1:
-            raise TypeError("a mask is an array of bool, or of the consoles' numbers")
-        numbers = [int(index) for index in numpy.atleast_1d(array)]
-        for index in numbers:
-            if not -len(self) <= index < len(self):
-                raise IndexError(f"there is no console {index}: there are {len(self)}")
-        return [index % len(self) for index in numbers]
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _positive(name: str, number: int) -> int:
-    if not isinstance(number, int) or isinstance(number, bool):
-        raise TypeError(f"{name} is an int, not {type(number).__name__}")
-    if number < 1:
-        raise ValueError(f"{name} is at least 1, not {number}")
-    return number
-
-
-def _places(memory: Mapping[str, Where] | Sequence[Where]) -> list[tuple[Any, range, bool]]:
-    """The names, the addresses, and whether it is a single one, of the memory that is wanted."""
-    if isinstance(memory, int | slice | str):
-        raise TypeError("memory is a sequence of addresses and slices, or a mapping of names to these")
-    items = memory.items() if isinstance(memory, Mapping) else enumerate(memory)
-    return [(name, span(where), isinstance(where, int)) for name, where in items]
-
-
-def _dtype(kind: Any) -> Any:
-    """A struct as NumPy sees it; pointers are numbers."""
-    import numpy
-
-    fields = layout(kind)
-    formats = []
-    for field in fields.values():
-        assert not isinstance(field.type, ArrayType)
-        number: Any = field.type if isinstance(field.type, IntType) else u64
-        formats.append(f"<{'i' if number.signed else 'u'}{number.bits // 8}")
-    offsets = [field.offset for field in fields.values()]
-    return numpy.dtype({"names": list(fields), "formats": formats, "offsets": offsets, "itemsize": size_of(kind)})
