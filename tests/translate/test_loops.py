@@ -137,6 +137,29 @@ def test_what_is_compared_with_the_number_of_a_page(kind: str, equal: bool) -> N
     assert it.page_test("%y") is None
 
 
+def test_what_is_compared_with_the_upper_byte_of_an_address() -> None:
+    it = body(
+        """%p = lshr i32 %f1.8, 8
+        %s = sub i32 %p, 196
+        %m = and i32 %s, 255
+        %c = icmp slt i32 %s, 0
+        %n = xor i1 %c, true
+        %z = icmp eq i32 %m, 0
+        %w = xor i1 %z, true
+        %d = icmp slt i32 %p, 0
+        %t = sub i32 %p, 300
+        %o = icmp slt i32 %t, 0"""
+    )
+    assert it.below_test("%c") == ("%f1.8", 196, True)
+    assert it.below_test("%n") == ("%f1.8", 196, False)
+    assert it.page_test("%z") == ("%f1.8", 196, True)
+    assert it.page_test("%w") == ("%f1.8", 196, False)
+    assert it.below_test("%z") is None
+    assert it.page_test("%c") is None
+    assert it.below_test("%d") is None
+    assert it.below_test("%o") is None
+
+
 def test_a_copy_looks_at_no_page_in_its_passes() -> None:
     """Whatever form the guest's comparisons with OAM's page have: the fast way depends on it."""
     text = "LD A,[HL+]\nLD [DE],A\nINC DE\nDEC BC\nLD A,B\nOR A,C\nJR NZ,$0000\nHALT"

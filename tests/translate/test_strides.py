@@ -30,7 +30,7 @@ again:
     LD BC,{step}
 mark:
     {touch}
-    ADD HL,BC
+    {move}
     {end}
     INC D
     JR again
@@ -38,19 +38,21 @@ mark:
 UNTIL = "LD A,H\nCP A,{}\nJR C,mark"
 
 
-def image(begin: str, step: int, end: str, touch: str = "INC [HL]", before: str = "NOP") -> bytes:
-    text = TEXT.format(begin=begin, step=step, end=end, touch=touch, before=before)
+def image(
+    begin: str, step: int, end: str, touch: str = "INC [HL]", before: str = "NOP", move: str = "ADD HL,BC"
+) -> bytes:
+    text = TEXT.format(begin=begin, step=step, end=end, touch=touch, before=before, move=move)
     made = bytearray(assemble(text, SM83, name="strides", size=0x8000).data)
     made[0x143] = 0x80
     return signed(made)
 
 
-def check(rom: bytes, model: str = "cgb") -> None:
+def check(rom: bytes, model: str = "cgb", regions: int = 1) -> None:
     left = GameBoy(rom, engine="interpreter", model=model)
     right = GameBoy(rom, engine="regions", model=model)
     report = lockstep(left, right, 250_000, seed=1, lengths=(600, 6_000, 20_000))
     assert report.divergence is None, report
-    assert right._gb.translation[1].hot.regions
+    assert len(right._gb.translation[1].hot.regions) >= regions
 
 
 @pytest.mark.parametrize("step", [1, 3, 20, 32, 64, 127, 256, 0xFFF0])
@@ -89,6 +91,21 @@ def test_a_step_that_changes_is_none() -> None:
 
 def test_bytes_of_the_address_are_still_right() -> None:
     check(image("$C003", 21, UNTIL.format("$C6"), touch="LD [HL],L\nLD A,[HL]\nADD A,H\nLD E,A"))
+
+
+@pytest.mark.parametrize(
+    "move", ["INC HL", "DEC HL", "INC HL\nINC HL", "DEC HL\nDEC HL\nDEC HL", "LD A,[HL+]", "INC H"]
+)
+@pytest.mark.parametrize(
+    ("begin", "end"),
+    [
+        ("$C0FE", "CP A,$C4\nJR C,mark"), ("$D480", "CP A,$D1\nJR NC,mark"), ("$C203", "CP A,$C5\nJR NZ,mark"),
+        ("$C5FF", "CP A,$C5\nJR Z,mark"), ("$C400", "CP A,$C4\nJR NZ,mark"), ("$FD81", "AND A,A\nJR NZ,mark"),
+        ("$DFFF", "INC A\nCP A,$E2\nJR C,mark"),
+    ],
+)  # fmt: skip
+def test_the_end_is_a_page(begin: str, end: str, move: str) -> None:
+    check(image(begin, 0, f"LD A,H\n{end}", "LD [HL],E", move=move), regions=0)
 
 
 def test_the_fast_way_looks_a_run_up_before_the_loop() -> None:

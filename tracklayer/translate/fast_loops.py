@@ -266,16 +266,23 @@ class FastLoop:
         for block in blocks:
             condition, yes, no = _branch(block)
             test = self.body.page_test(condition)
-            if test is None:
-                continue
-            address, page, equal = test
-            there, on = (yes, no) if equal else (no, yes)
-            if there in gone and on not in gone:
-                number, far = self._far_from(address, page) or (number_of(address), None)
-                if number is not None:
-                    at_once = self.op(f"icmp eq i32 {number}, {page}")
-                    passes = self.op(f"select i1 {at_once}, i32 0, i32 {passes}")
-                    passes = self.least(passes, far) if far else passes
+            if test is not None:
+                address, page, equal = test
+                there, on = (yes, no) if equal else (no, yes)
+                if there in gone and on not in gone:
+                    number, far = self._far_from(address, page) or (number_of(address), None)
+                    if number is not None:
+                        at_once = self.op(f"icmp eq i32 {number}, {page}")
+                        passes = self.op(f"select i1 {at_once}, i32 0, i32 {passes}")
+                        passes = self.least(passes, far) if far else passes
+                        block.lines[-1] = f"  br label %{on}"
+            test = self.body.below_test(condition)
+            if test is not None:
+                address, page, below = test
+                there, on = (no, yes) if below else (yes, no)
+                still = self._below(address, page) if there in gone and on not in gone else None
+                if still:
+                    passes = self.least(passes, still)
                     block.lines[-1] = f"  br label %{on}"
         narrow(self.compiler.program, self.body, blocks)
         self._replace(blocks, replaced, offsets)
@@ -293,6 +300,25 @@ class FastLoop:
         else:
             far = self.op(f"sub i32 {value}, {page << 8 | 0xFF}")
         return self.op(f"lshr i32 {value}, 8"), self.op(f"and i32 {far}, 65535")
+
+    def _below(self, address: str, page: int) -> str | None:
+        """For how many passes an address that goes up stays below a page."""
+        sum_ = self.body.sum16(address)
+        step = self._step(sum_[0]) if sum_ else None
+        if sum_ is not None and step is not None and 0 < step < 0x8000:
+            value, by = self.value(sum_, 16), str(step)
+        else:
+            found = self.strides.next(address)
+            if found is None:
+                return None
+            value, by = found
+        room = self.op(f"sub i32 {(page << 8) - 1}, {value}")
+        late = self.op(f"icmp slt i32 {room}, 0")
+        room = self.op(f"select i1 {late}, i32 0, i32 {room}")
+        if by != "1":
+            room = self.op(f"udiv i32 {room}, {by}")
+        more = self.op(f"add i32 {room}, 1")
+        return self.op(f"select i1 {late}, i32 0, i32 {more}")
 
     def page(self, map_: int, number: str) -> str:
         """What a map of pages holds at a number."""

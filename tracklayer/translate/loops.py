@@ -301,15 +301,44 @@ class Body:
 
     def page_test(self, name: str) -> tuple[str, int, bool] | None:
         """Where a condition is that an address's page has a number, or another one: the address, the number, and
-        whether it is that number."""
+        whether it is that number. `LD A,H` and `CP A,n` are such a comparison as well."""
+        op, a, b = self._binary(name)
+        if op == "xor" and b == "true":
+            inner = self.page_test(a)
+            return inner and (inner[0], inner[1], not inner[2])
         op, rest = self.defined.get(name, ("", ""))
         compared = _COMPARE.match(rest) if op == "icmp" else None
-        page = _literal(compared[3]) if compared else None
-        if compared is None or compared[1] not in ("eq", "ne") or page is None:
+        number = _literal(compared[3]) if compared else None
+        if compared is None or compared[1] not in ("eq", "ne") or number is None:
             return None
-        op, address, amount = self._binary(compared[2])
-        found = op == "lshr" and amount == "8" and self._fits16(address)
-        return (address, page, compared[1] == "eq") if found else None
+        value = compared[2]
+        op, whole, mask = self._binary(value)
+        if op == "and" and mask == "255" and number == 0 and self._less(whole):
+            value, number = self._less(whole) or ("", 0)
+        address = self._address_of_page(value)
+        return (address, number, compared[1] == "eq") if address else None
+
+    def below_test(self, name: str) -> tuple[str, int, bool] | None:
+        """The same of a condition that an address's page is below a number, or not."""
+        op, a, b = self._binary(name)
+        if op == "xor" and b == "true":
+            inner = self.below_test(a)
+            return inner and (inner[0], inner[1], not inner[2])
+        op, rest = self.defined.get(name, ("", ""))
+        compared = _COMPARE.match(rest) if op == "icmp" else None
+        less = self._less(compared[2]) if compared and compared[1] == "slt" and compared[3] == "0" else None
+        address = self._address_of_page(less[0]) if less else None
+        return (address, less[1], True) if less and address else None
+
+    def _less(self, name: str) -> tuple[str, int] | None:
+        """Where a value is another one less a number that may be a page's: these."""
+        op, a, b = self._binary(name)
+        number = _literal(b)
+        return (a, number) if op == "sub" and number is not None and 0 <= number < PAGES else None
+
+    def _address_of_page(self, name: str) -> str | None:
+        op, address, amount = self._binary(name)
+        return address if op == "lshr" and amount == "8" and self._fits16(address) else None
 
     def page_loads(self, maps: Iterable[int]) -> list[PageLoad]:
         """The loads of pointers from maps of pages, which lie at these places of the context."""

@@ -64,12 +64,26 @@ class Strides:
             size = loop.op(f"add i32 {size}, {bytes_more}")
         room = loop.op(f"sub i32 {size}, {first}")
         room = loop.op(f"sub i32 {room}, 1")
-        still = loop.op(f"icmp eq i32 {step}, 0")
-        divisor = loop.op(f"select i1 {still}, i32 1, i32 {step}")
-        inside = loop.op(f"udiv i32 {room}, {divisor}")
+        inside = loop.op(f"udiv i32 {room}, {self._divisor(step)}")
         inside = loop.op(f"add i32 {inside}, 1")
         self.runs[load.name] = page, address
         return loop.least(passes, inside)
+
+    def _divisor(self, step: str) -> str:
+        """A step to divide by: an address that stays where it is does so in as many passes as one that goes by 1."""
+        still = self.loop.op(f"icmp eq i32 {step}, 0")
+        return self.loop.op(f"select i1 {still}, i32 1, i32 {step}")
+
+    def next(self, address: str) -> tuple[str, str] | None:
+        """Where an address is that of a run in the pass behind: what it is in the first pass, and a step to divide
+        by."""
+        loop = self.loop
+        for field, other in self.fields.items():
+            if self.runs and loop.body.stride(address, field) == other:
+                step = loop.value((other, 0), 16)
+                value = loop.op(f"add i32 {loop.value((field, 0), 16)}, {step}")
+                return loop.op(f"and i32 {value}, 65535"), self._divisor(step)
+        return None
 
     def _only_indexed(self, name: str, address: Sum, blocks: list[Block]) -> bool:
         """Whether a page's pointer is only compared with null and indexed by the low byte of its address."""
