@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 import traceback
 import weakref
 from itertools import pairwise
@@ -44,6 +45,22 @@ def test_a_hook_changes_nothing_else(engine: str) -> None:
     hooked.tick(2)
     plain.tick(2)
     assert hooked.state_bytes() == plain.state_bytes()
+
+
+def test_a_thread_that_a_hook_starts_runs_while_hooks_do(engine: str) -> None:
+    gb = console(engine)
+    began = threading.Event()
+    seen: list[bool] = []
+
+    def start(gb: GameBoy) -> None:
+        if not seen:
+            threading.Thread(target=began.set).start()
+        seen.append(began.wait(10))
+
+    with gb.hook(0x0151, start):
+        gb.tick()
+    assert seen and all(seen)
+    gb.tick()
 
 
 def test_a_hook_may_change_registers_and_memory(engine: str) -> None:
