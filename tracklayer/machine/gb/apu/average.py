@@ -14,7 +14,7 @@ from typing import Protocol
 
 from tracklayer.lang import Ptr, i64, typed, u1, u8, u16, u32, u64
 
-from . import noise
+from . import mixing, noise
 from .kernel import TAPS, UNIT_BITS
 from .pairs import left, right
 from .state import NOISE, RATE_BITS, Apu
@@ -124,11 +124,5 @@ def finish(listener: Listener, made: u32) -> None:
         at = u32(at + 1)
         index = u32(index + 1)
     listener.area = area
-    left_over: u64 = 0
-    for tap in range(TAPS):
-        kept = listener.areas[made + tap]
-        listener.areas[made + tap] = 0
-        listener.areas[tap] = kept
-        left_over = left_over | kept
-    listener.averaging = left_over != 0
+    listener.averaging = mixing.carried(listener.areas, made) != 0
     listener.touched = 1

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from tracklayer.lang import Array, Ptr, address_of, i16, i32, i64, pointer_at, typed, u2, u16, u32, u64
+from tracklayer.lang import Array, Ptr, address_of, i16, i32, i64, pointer_at, typed, u2, u8, u16, u32, u64
 
 from .kernel import TAPS
 from .pairs import left, right
@@ -83,13 +83,21 @@ def mix(listener: Listener, lane: u2, made: u32) -> u64:
         row[index] = 0
         samples[index] = sample(i32(pair >> 32)) | sample(i32(pair)) << 16
         index = u32(index + 1)
-    later: u64 = 0
-    for tap in range(TAPS):
+    return carried(row, made)
+
+
+@typed(shared=True)
+def carried(row: Ptr[u64], made: u32) -> u64:
+    """So many samples were made: what belongs to the next ones goes to the begin. Returns: 0 if there is nothing."""
+    found: u64 = 0
+    tap: u8 = 0
+    while tap < TAPS:
         kept = row[made + tap]
         row[made + tap] = 0
         row[tap] = kept
-        later = later | kept
-    return later
+        found = found | kept
+        tap = u8(tap + 1)
+    return found
 
 
 @typed
