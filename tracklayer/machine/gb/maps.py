@@ -297,10 +297,13 @@ def close_all(gb: Machine) -> None:
     """OAM DMA begins: no page may be accessed directly. Code in HRAM runs on."""
     other_code(gb, 0, ECHO, OTHER_MAPS)
     page: u16 = 0
-    while page < 0x100:
+    while page < OAM:  # from there on no page is ever open
         gb.host.read_map[page] = null(u8)
-        gb.host.write_map[page] = null(u8)
         gb.host.fetch_map[page] = null(u8)
+        page += 1
+    page = VRAM  # and ROM is never written
+    while page < OAM:
+        gb.host.write_map[page] = null(u8)
         page += 1
 
 
@@ -309,8 +312,11 @@ def open_all(gb: Machine) -> None:
     """OAM DMA is over: every page as `remap` left it."""
     other_code(gb, 0, ECHO, OTHER_MAPS)
     page: u16 = 0
-    while page < 0x100:
+    while page < OAM:
         gb.host.read_map[page] = gb.host.open_maps[page]
-        gb.host.write_map[page] = gb.host.open_maps[0x100 + page]
         gb.host.fetch_map[page] = gb.host.open_maps[0x200 + page]
+        page += 1
+    page = VRAM
+    while page < OAM:
+        gb.host.write_map[page] = gb.host.open_maps[0x100 + page]
         page += 1
