@@ -14,10 +14,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..compiler.convention import Virtual, find
+from ..compiler.convention import Virtual
 from ..compiler.text import POINTER, Block
 from .loops import Body, Loop, Node, Sum
-from .narrow import narrow
+from .pages import Pages, branch_of
 from .strides import FEWEST, Strides
 
 if TYPE_CHECKING:
@@ -127,11 +127,11 @@ class FastLoop:
             if field.kind.bits == 16 and self.plans[field.offset] is None:
                 name = self.first.phi(field.offset)
                 other = self.body.stride(self.latch.phi(field.offset), name)
-                if other and self._step(other) == 0:
+                if other and self.step(other) == 0:
                     found[name] = other
         return found
 
-    def _step(self, base: str) -> int | None:
+    def step(self, base: str) -> int | None:
         """What is added to a base with each pass; modulo 256 for halves."""
         if not base:
             return 0
@@ -185,7 +185,7 @@ class FastLoop:
         for sum_, bits, block, way in self._counts(blocks, exits):
             passes = self._count(passes, sum_, bits)
             block.lines[-1] = f"  br label %{way}"
-        passes = self._pages(passes, blocks, exits)
+        passes = Pages(self, self.strides, passes, blocks, exits).write()
         self.passes = passes
         many = self.op(f"icmp uge i32 {passes}, {FEWEST if self.strides.runs else 1}")
         at = self.at.block
@@ -198,127 +198,25 @@ class FastLoop:
         """The ways out that are taken when a count reaches zero: the count, where it is tested, and the way on."""
         found = []
         for block in blocks:
-            condition, yes, no = _branch(block)
+            condition, yes, no = branch_of(block)
             if (yes in exits) == (no in exits):
                 continue
             test = self.body.zero_test(condition)
-            if test and test[2] == (yes in exits) and self._one_way(test[0], test[1]):
+            if test and test[2] == (yes in exits) and self.one_way(test[0], test[1]):
                 found.append((test[0], test[1], block, no if yes in exits else yes))
         return found
 
-    def _one_way(self, sum_: Sum, bits: int) -> bool:
+    def one_way(self, sum_: Sum, bits: int) -> bool:
         """Whether it goes up or down by 1."""
-        step = self._step(sum_[0])
+        step = self.step(sum_[0])
         return step is not None and step & (1 << bits) - 1 in (1, (1 << bits) - 1)
 
     def _count(self, passes: str, sum_: Sum, bits: int) -> str:
         value = self.value(sum_, bits)
-        if (self._step(sum_[0]) or 0) & (1 << bits) - 1 == 1:
+        if (self.step(sum_[0]) or 0) & (1 << bits) - 1 == 1:
             value = self.op(f"sub i32 0, {value}")
             value = self.op(f"and i32 {value}, {(1 << bits) - 1}")
         return self.least(passes, value)
-
-    def _pages(self, passes: str, blocks: list[Block], exits: list[str]) -> str:
-        """Look pages up once, and see how long addresses stay on them; they do not while one is closed, or while the
-        number of one is what leads out."""
-        guest = self.compiler.guest
-        maps = {find(guest.context, path)[0] for path in guest.page_maps}
-        pages: dict[tuple[int, str], str] = {}
-        replaced: dict[str, str] = {}
-        offsets: dict[Sum, tuple[str, int]] = {}
-        numbers: dict[tuple[Sum, int], str] = {}
-
-        def number_of(address: str) -> str | None:
-            """The number of an address's page, which stays so."""
-            nonlocal passes
-            sum_, bits = self.body.sum16(address), 16
-            step = self._step(sum_[0]) if sum_ else None
-            if step is None:
-                sum_, bits = self.body.high(address), 8
-                if sum_ is None or self._step(sum_[0]) != 0:
-                    return None
-            assert sum_ is not None
-            if (sum_, bits) not in numbers:
-                value = self.value(sum_, bits)
-                numbers[sum_, bits] = value if bits == 8 else self.op(f"lshr i32 {value}, 8")
-                if step:
-                    step -= step >> 15 << 16
-                    offset = self.op(f"and i32 {value}, 255")
-                    offsets[sum_] = offset, step
-                    passes = self.least(passes, self._until_page_ends(offset, step))
-            return numbers[sum_, bits]
-
-        for load in self.body.page_loads(maps):
-            fixed = self.body.sum16(load.address)
-            if fixed and not fixed[0]:
-                continue  # always the same page, which may well be none: LLVM looks before the loop
-            number = number_of(load.address)
-            if number is None:
-                passes = self.strides.add(load, blocks, passes) or passes
-            else:
-                key = load.map, number
-                if key not in pages:
-                    pages[key] = self.page(load.map, number)
-                    there = self.op(f"icmp ne ptr {pages[key]}, null")
-                    passes = self.op(f"select i1 {there}, i32 {passes}, i32 0")
-                replaced[load.name] = pages[key]
-        gone = {*exits, *(block.label for block in blocks if block.lines and block.lines[-1] == "  ret void")}
-        for block in blocks:
-            condition, yes, no = _branch(block)
-            test = self.body.page_test(condition)
-            if test is not None:
-                address, page, equal = test
-                there, on = (yes, no) if equal else (no, yes)
-                if there in gone and on not in gone:
-                    number, far = self._far_from(address, page) or (number_of(address), None)
-                    if number is not None:
-                        at_once = self.op(f"icmp eq i32 {number}, {page}")
-                        passes = self.op(f"select i1 {at_once}, i32 0, i32 {passes}")
-                        passes = self.least(passes, far) if far else passes
-                        block.lines[-1] = f"  br label %{on}"
-            test = self.body.below_test(condition)
-            if test is not None:
-                address, page, below = test
-                there, on = (no, yes) if below else (yes, no)
-                still = self._below(address, page) if there in gone and on not in gone else None
-                if still:
-                    passes = self.least(passes, still)
-                    block.lines[-1] = f"  br label %{on}"
-        narrow(self.compiler.program, self.body, blocks)
-        self._replace(blocks, replaced, offsets)
-        return passes
-
-    def _far_from(self, address: str, page: int) -> tuple[str, str] | None:
-        """Of an address that goes up or down by 1: the number of its page, and how many passes until it comes to
-        `page` from elsewhere."""
-        sum_ = self.body.sum16(address)
-        if sum_ is None or not self._one_way(sum_, 16):
-            return None
-        value = self.value(sum_, 16)
-        if self._step(sum_[0]) == 1:
-            far = self.op(f"sub i32 {page << 8}, {value}")
-        else:
-            far = self.op(f"sub i32 {value}, {page << 8 | 0xFF}")
-        return self.op(f"lshr i32 {value}, 8"), self.op(f"and i32 {far}, 65535")
-
-    def _below(self, address: str, page: int) -> str | None:
-        """For how many passes an address that goes up stays below a page."""
-        sum_ = self.body.sum16(address)
-        step = self._step(sum_[0]) if sum_ else None
-        if sum_ is not None and step is not None and 0 < step < 0x8000:
-            value, by = self.value(sum_, 16), str(step)
-        else:
-            found = self.strides.next(address)
-            if found is None:
-                return None
-            value, by = found
-        room = self.op(f"sub i32 {(page << 8) - 1}, {value}")
-        late = self.op(f"icmp slt i32 {room}, 0")
-        room = self.op(f"select i1 {late}, i32 0, i32 {room}")
-        if by != "1":
-            room = self.op(f"udiv i32 {room}, {by}")
-        more = self.op(f"add i32 {room}, 1")
-        return self.op(f"select i1 {late}, i32 0, i32 {more}")
 
     def page(self, map_: int, number: str) -> str:
         """What a map of pages holds at a number."""
@@ -326,39 +224,6 @@ class FastLoop:
         index = self.op(f"zext i32 {number} to i64")
         place = self.op(f"getelementptr inbounds ptr, ptr {base}, i64 {index}")
         return self.op(f"load ptr, ptr {place}, {POINTER}")
-
-    def _until_page_ends(self, offset: str, step: int) -> str:
-        room = self.op(f"sub i32 255, {offset}") if step > 0 else offset
-        if abs(step) > 1:
-            room = self.op(f"udiv i32 {room}, {abs(step)}")
-        return self.op(f"add i32 {room}, 1")
-
-    def _replace(self, blocks: list[Block], pages: dict[str, str], offsets: dict[Sum, tuple[str, int]]) -> None:
-        """In the loop, have what was looked up before it."""
-        number = 0
-        for block in blocks:
-            kept = []
-            for line in block.lines:
-                name, _, text = line.strip().partition(" = ")
-                words = text.replace(",", "").split()
-                of_run = self.strides.replace(line)
-                if of_run != [line]:
-                    kept += of_run
-                    continue
-                if name in pages:
-                    line = f"  {name} = getelementptr i8, ptr {pages[name]}, i64 0"
-                elif words[:2] == ["icmp", "ne"] and words[3] in pages:
-                    line = f"  {name} = or i1 true, true"
-                elif words[:1] == ["and"] and words[-1] == "255":
-                    sum_ = self.body.sum16(words[2])
-                    if sum_ in offsets:
-                        offset, step = offsets[sum_]
-                        number += 1
-                        moved = f"%{self.names}.moved{number}"
-                        kept.append(f"  {moved} = mul nuw nsw i32 {self.pass_number}, {abs(step)}")
-                        line = f"  {name} = {'add' if step > 0 else 'sub'} nuw nsw i32 {offset}, {moved}"
-                kept.append(line)
-            block.lines = kept
 
     # -------------------------------------------------------------------------------- the loop's own blocks
 
@@ -443,12 +308,6 @@ class FastLoop:
                 ways.append(f"[ {taken}, %{label} ]")
             place.block.phis.append(f"  {name}.{half} = phi i32 {', '.join(ways)}")
         place.block.lines[:0] = _put_together(name)
-
-
-def _branch(block: Block) -> tuple[str, str, str]:
-    """The condition that a block ends with, and the labels of where it leads; empty where there is none."""
-    words = block.lines[-1].replace(",", "").split() if block.lines else []
-    return (words[2], words[4][1:], words[6][1:]) if words[:2] == ["br", "i1"] else ("", "", "")
 
 
 def _put_together(name: str) -> list[str]:
