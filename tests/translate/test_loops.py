@@ -12,8 +12,9 @@ from tracklayer.compiler.program import Program
 from tracklayer.compiler.text import Block
 from tracklayer.cpu.sm83 import SM83
 from tracklayer.isa import assemble
+from tracklayer.translate.body import Body
 from tracklayer.translate.interpreter import convention_of
-from tracklayer.translate.loops import Body, find_loops
+from tracklayer.translate.loops import find_loops
 from tracklayer.translate.narrow import narrow
 from tracklayer.translate.region_code import region_program
 from tracklayer.translate.regions import find_region

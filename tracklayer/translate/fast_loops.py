@@ -1,7 +1,7 @@
 """The fast way through a region's loop: so many passes at once as nothing can come between.
 
 For:       `FastLoop`, which writes it beside the loop's plain code.
-Not for:   what a pass does (loops.py), the plain code (region_code.py).
+Not for:   what a pass does (body.py), the plain code (region_code.py).
 Invariant: the fast way is what so many passes of the plain code are. Before it begins it is known that so many end
            before anything is due, that as many find their addresses on the same pages of plain memory, and that no
            count that ends the loop reaches zero; whatever else may end it is looked at in each pass.
@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..compiler.convention import Virtual
 from ..compiler.text import POINTER, Block
-from .loops import Body, Loop, Node, Sum
+from .body import Body, Sum
+from .loops import Loop, Node
 from .pages import Pages, branch_of
 from .strides import FEWEST, Strides
 

@@ -1,7 +1,7 @@
 """Eight bits as such: what a guest does to bytes, written in LLVM's terms for them.
 
 For:     rotations, and sums whose carry is wanted, in the IR of a loop.
-Not for: what the loop does (loops.py).
+Not for: what the loop does (body.py).
 
 Meanings are written in exact integers, so a sum of bytes has nine bits, and its carry is whether it is above 255. LLVM
 does not find the processor's own carry behind that, nor its rotation.
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from ..compiler.program import Program
 from ..compiler.text import Block
-from .loops import Body
+from .body import Body
 
 ROTATE = "declare i8 @llvm.fshl.i8(i8, i8, i8)"
 ADD = "declare {i8, i1} @llvm.uadd.with.overflow.i8(i8, i8)"

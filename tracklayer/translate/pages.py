@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..compiler.convention import find
 from ..compiler.text import Block
-from .loops import Sum
+from .body import Sum
 from .narrow import narrow
 from .strides import Strides
 

@@ -25,7 +25,7 @@ from ..compiler.state import State
 from ..compiler.statements import Walker
 from ..compiler.text import ELEMENT, FIELD, MOSTLY, POINTER, Block
 from ..compiler.values import Int, Known, Value, known_int
-from .loops import Body
+from .body import Body
 from .regions import Step, known_ways
 from .structs import FALLS
 

@@ -15,7 +15,7 @@ import re
 from typing import TYPE_CHECKING
 
 from ..compiler.text import Block
-from .loops import PAGES, PageLoad, Sum
+from .body import PAGES, PageLoad, Sum
 
 if TYPE_CHECKING:
     from .fast_loops import FastLoop
