@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import ctypes
 
 from tracklayer.compiler.backend import FOLDING, emit
 from tracklayer.compiler.outlining import LOOPS, RARE, STRAIGHT
 from tracklayer.compiler.program import OWN, Program
+from tracklayer.compiler.sources import describe_function, forget_functions
 from tracklayer.lang import i64, typed, u8, u32
 from tracklayer.native.image import make_image, place
 from tracklayer.native.memory import code_memory
@@ -66,4 +68,16 @@ def test_a_program_that_is_not_to_be_divided_has_a_part_of_each_kind() -> None:
     program = Program()
     program.function("both", both)
     assert program.module.rest() == [f"{STRAIGHT}.0", f"{LOOPS}.0", f"{RARE}.0", f"{OWN}.0"]
+    assert program.render().count("\ndefine ") == 5
+
+
+def test_what_is_forgotten_of_a_text_is_read_again() -> None:
+    before = describe_function(total)
+    assert describe_function(total) is before
+    forget_functions()
+    again = describe_function(total)
+    assert again is not before and again.node is not before.node
+    assert ast.dump(again.node) == ast.dump(before.node)
+    program = Program()
+    program.function("both", both)
     assert program.render().count("\ndefine ") == 5

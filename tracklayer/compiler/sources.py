@@ -13,6 +13,7 @@ import functools
 import inspect
 import linecache
 import typing
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -119,10 +120,23 @@ def describe_function(function: Callable[..., Any]) -> FunctionInfo:
     found: FunctionInfo | None = function.__dict__.get(_KEPT)
     if found is None:
         found = function.__dict__[_KEPT] = FunctionInfo(function)
+        _DESCRIBED.add(function)
     return found
 
 
+def forget_functions() -> None:
+    """Forget what is known of functions' texts: who has compiled a whole machine leaves a hundred thousand objects,
+    which the collector would look through for as long as the process lives. What is asked for again is read again."""
+    for function in tuple(_DESCRIBED):
+        function.__dict__.pop(_KEPT, None)
+    _DESCRIBED.clear()
+    _functions_of.cache_clear()
+    assigned_names.cache_clear()
+
+
 _KEPT = "__typed_info__"
+_DESCRIBED: weakref.WeakSet[Callable[..., Any]] = weakref.WeakSet()
+"""The functions that keep it."""
 
 
 @functools.cache

@@ -14,6 +14,7 @@ from ..compiler.backend import FOLDING, Emission, Helper, Job
 from ..compiler.errors import CompileError
 from ..compiler.outlining import LOOPS, RARE, STRAIGHT
 from ..compiler.program import OWN, Program
+from ..compiler.sources import forget_functions
 from ..native.image import make_image
 from .guest import Guest
 from .interpreter import HANDLERS, add_interpreter, interpreter_program
@@ -68,6 +69,7 @@ def compile_engine(
     except CompileError as error:
         raise error.with_traceback(None) from None  # it says where in the guest; where in the compiler is no help
     finally:
+        forget_functions()
         if collecting:
             gc.enable()
         emission.close_input()
