@@ -20,16 +20,8 @@ import llvmlite.binding as llvm
 import pytest
 
 from tracklayer.native import calls
-from tracklayer.native.calls import (
-    METH_FASTCALL,
-    METH_KEYWORDS,
-    METH_NOARGS,
-    METH_O,
-    address_of,
-    bound,
-    builtin,
-    python_api,
-)
+from tracklayer.native.calls import METH_FASTCALL, METH_KEYWORDS, METH_NOARGS, METH_O, bound, builtin
+from tracklayer.native.capi import address_of, python_api
 from tracklayer.native.loader import load
 from tracklayer.native.memory import CodeMemory, code_memory
 

@@ -1,7 +1,7 @@
 """The way from generated code to Python objects, as IR text: what stands behind `ask` and `tell`.
 
 For:       `run`, which gives up the GIL around generated code; `ask` and `tell`, which take it to call a callable.
-Not for:   the ways into generated code (glue.py); the C API's addresses (native/calls.py gives them; they are read from
+Not for:   the ways into generated code (glue.py); the C API's addresses (native/capi.py gives them; they are read from
            the table that the Host points to).
 Invariant: `host.thread` is whoever gave up the GIL to run the context, null as long as Python code may run: calls of
            Python take it from there, and put it back. An exception never stays pending: it is moved to `host.error`.

@@ -22,7 +22,8 @@ from typing import Any, TypeVar, cast, overload
 
 from ..lang import BufferType, FloatType, IntType, Object, PtrType, Typed, is_struct, type_name
 from ..native import debug, unwind
-from ..native.calls import Made, deferred, python_api
+from ..native.calls import Made, deferred
+from ..native.capi import python_api
 from ..native.functions import Way, calling, entry, learn_calling, learn_entry, pack_calling, pack_entry
 from ..native.image import make_image, place
 from ..native.memory import code_memory

@@ -5,13 +5,17 @@ For:       memory that holds code, a loader for LLVM's objects, an assembler, bu
 Not for:   deciding what the code does. This room knows no guest, no emulator and no compiler.
 Invariant: importing it imports none of its tools: each is loaded when it is first asked for.
 
-Where to look: memory.py (code memory), which gets it by mappings.py, denied.py and unix.py; loader.py (objects) with
-objects.py, relocations.py and linking.py; calls.py (builtins and their lifetimes); source.py with assembler.py, that is
-instructions.py, framing.py and placing.py over operands.py, forms.py and encoding.py (x86-64), and with arm64.py,
-arm64_operands.py and mc.py (arm64); functions.py (builtins and callbacks by signature) over signatures.py, refusals.py
-(errors in words), templates.py and adapters.py, which is frames.py, conversions.py, entries.py and callback_code.py;
-runtime.py (stack depth, Ctrl-C); unwind.py and debug.py (unwinders, debuggers, profilers); sampling.py (where time
-goes). docs/crossing.md says how it works and what is promised.
+Where to look; docs/crossing.md says how it works and what is promised:
+
+    memory.py       code memory, which it gets by mappings.py, denied.py, unix.py; keeps over forks.py
+    loader.py       LLVM's objects: objects.py, relocations.py, linking.py; image.py for several at once
+    calls.py        builtins and their lifetimes; capi.py, where Python's own functions are
+    assembler.py    x86-64: source.py, instructions.py, framing.py, placing.py; operands.py, forms.py, encoding.py
+    arm64.py        the same for arm64: arm64_operands.py; encoded by LLVM, mc.py
+    functions.py    builtins and callbacks by signature: signatures.py, refusals.py (errors in words), templates.py
+    adapters.py     the code between, for these: frames.py, conversions.py, entries.py, callback_code.py
+    runtime.py      stack depth, Ctrl-C
+    unwind.py       unwinders; debug.py with elf.py, debuggers and profilers; sampling.py, where time goes
 """
 
 from __future__ import annotations
@@ -22,7 +26,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tracklayer.native.arm64 import Arm64Assembler
     from tracklayer.native.assembler import Assembler
-    from tracklayer.native.calls import builtin, python_api
+    from tracklayer.native.calls import builtin
+    from tracklayer.native.capi import python_api
     from tracklayer.native.functions import callback, native_function
     from tracklayer.native.loader import LoadedObject, ObjectError, load, parse
     from tracklayer.native.mc import NoAssembler
@@ -33,7 +38,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "arm64": ("Arm64Assembler",),
     "assembler": ("Assembler",),
-    "calls": ("builtin", "python_api"),
+    "calls": ("builtin",),
+    "capi": ("python_api",),
     "functions": ("callback", "native_function"),
     "loader": ("LoadedObject", "ObjectError", "load", "parse"),
     "mc": ("NoAssembler",),

@@ -7,7 +7,7 @@ Invariant: on every way out, every reference is given back, and the GIL is as it
 
 from __future__ import annotations
 
-from tracklayer.native.calls import python_api
+from tracklayer.native.capi import python_api
 from tracklayer.native.conversions import Adapter
 from tracklayer.native.frames import OB_TYPE, SAVED, TEMPORARY, TUPLE_ITEMS, TUPLE_SIZE, VECTORCALL_OFFSET, low_half
 from tracklayer.native.operands import REGISTERS as _R

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tracklayer.native.calls import python_api
+from tracklayer.native.capi import python_api
 from tracklayer.native.encoding import encode
 from tracklayer.native.forms import FormError, Options
 from tracklayer.native.operands import (

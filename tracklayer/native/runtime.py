@@ -30,7 +30,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tracklayer.native.calls import METH_NOARGS, builtin, python_api
+from tracklayer.native.calls import METH_NOARGS, builtin
+from tracklayer.native.capi import python_api
 from tracklayer.native.forks import lock_over_forks
 from tracklayer.native.memory import Block, code_memory
 

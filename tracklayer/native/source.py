@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tracklayer.native.calls import address_of
+from tracklayer.native.capi import address_of
 from tracklayer.native.memory import Block
 from tracklayer.native.operands import Label, Symbol
 

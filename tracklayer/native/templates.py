@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tracklayer.native import debug, runtime, unwind
-from tracklayer.native.calls import python_api
+from tracklayer.native.capi import python_api
 from tracklayer.native.forks import lock_over_forks
 from tracklayer.native.memory import CodeMemory
 
