@@ -16,8 +16,7 @@ from tracklayer.machine.common.clock import FURTHEST, NEVER
 from . import divider, joypad, ppu, serial, speed, timer
 from .host import GbHost
 from .maps import READ_HOOK
-from .ppu.state import OAM_SCAN
-from .ppu.timing import DRAW_BEGIN, SCAN_END
+from .ppu.state import DRAW_BEGIN, OAM_SCAN, SCAN_END
 
 P1, DIV, TIMA, IF, STAT, LY = 0xFF00, 0xFF04, 0xFF05, 0xFF0F, 0xFF41, 0xFF44
 WAITABLE = (P1, DIV, TIMA, IF, STAT, LY)

@@ -2,6 +2,8 @@
 
     state.py      the structs, and the numbers of a frame
     timing.py     what happens at which dot; catching up
+    frame.py      the begin and the end of a frame
+    plan.py       when the interrupt line may rise next
     access.py     what the CPU sees of a line
     stat.py       the STAT interrupt line
     objects.py    which objects a line has, and how long they make it
@@ -16,6 +18,7 @@ something is due that the CPU can feel by itself. Then `timing.catch_up` does wh
 
 from .access import palettes_closed
 from .oam import disturb
+from .plan import next_hblank_look, reschedule
 from .registers import DOTS_BEFORE_ON, REGISTERS, power_on, write_lcdc
 from .state import (
     DOTS_PER_FRAME,
@@ -34,9 +37,7 @@ from .timing import (
     catch_up,
     drawn,
     frame_due,
-    next_hblank_look,
     repaint,
-    reschedule,
     speed_changed,
     stat_due,
     touch,

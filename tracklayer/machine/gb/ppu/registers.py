@@ -17,16 +17,21 @@ from .. import events, speed
 from ..interrupts import STAT as STAT_INTERRUPT
 from ..interrupts import heed
 from . import line, objects, pipeline, stat, window
+from .frame import free_vram, schedule_frame
+from .plan import reschedule
 from .state import (
     BG_ENABLE,
     BG_MAP,
+    COMPARE_DOT,
     DOTS_PER_FRAME,
     DOTS_PER_LINE,
+    DRAW_BEGIN,
     HBLANK,
     HEIGHT,
     LCD_ENABLE,
     OBJ_ENABLE,
     OBJ_TALL,
+    SCAN_END,
     SOURCE_HBLANK,
     SOURCE_LYC,
     SOURCE_OAM,
@@ -36,18 +41,7 @@ from .state import (
     WINDOW_MAP,
     Machine,
 )  # fmt: skip
-from .timing import (
-    COMPARE_DOT,
-    DRAW_BEGIN,
-    SCAN_END,
-    catch_up,
-    free_vram,
-    repaint,
-    reschedule,
-    schedule_frame,
-    step_at,
-    touch,
-)  # fmt: skip
+from .timing import catch_up, repaint, step_at, touch
 
 LCDC_STEPS = ((1, BG_ENABLE | OBJ_ENABLE | TILE_DATA | WINDOW_ENABLE), (2, BG_MAP | WINDOW_MAP), (3, OBJ_TALL))
 """On a Color: how many dots late which bits of LCDC reach the pipeline."""

@@ -38,6 +38,15 @@ SOURCE_HBLANK, SOURCE_VBLANK, SOURCE_OAM, SOURCE_LYC = 0x08, 0x10, 0x20, 0x40
 # What the CPU is kept from.
 OAM_READ, OAM_WRITE, VRAM_READ, VRAM_WRITE, PALETTES = 1, 2, 4, 8, 16
 
+COMPARE_DOT = 2
+"""When LY and LYC are compared in a line."""
+ZERO_DOT = 10
+"""When line 153 is compared as line 0."""
+
+LINE_BEGIN, LINE_COMPARE, SCAN_END, DRAW_BEGIN, DRAW_END, HBLANK_SIGNAL, LINE_153_NONE, LINE_153_ZERO = range(8)
+EARLY_SIGNAL, LINE_153_LY = 8, 9
+"""The steps of a line (timing.py); `phase` is the one that comes next."""
+
 HBLANK, VBLANK, OAM_SCAN, DRAWING = 0, 1, 2, 3
 """The modes as STAT shows them."""
 

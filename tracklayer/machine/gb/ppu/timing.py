@@ -1,7 +1,7 @@
-"""When the PPU does what: the steps of a line and of a frame.
+"""When the PPU does what: the steps of a line.
 
-For:       catching up to now; the frame event; the event at which the STAT interrupt may come.
-Not for:   which pixels (line.py); the interrupt line (stat.py).
+For:       catching up to now, step by step, or whole lines at once where nobody would notice; the PPU's two events.
+Not for:   which pixels (line.py); frames (frame.py); the interrupt line (stat.py), and when it may rise (plan.py).
 Invariant: everything due at or before the last catch-up has happened; `next` is later than that.
 Source:    Pan Docs, "PPU modes"; TCAGBD, "LCD controller".
 Proof:     mooneye acceptance/ppu/*: lcdon_timing-GS gives LY, STAT and access per M-cycle; gbmicrotest.
@@ -19,39 +19,43 @@ from __future__ import annotations
 
 from typing import Any
 
-from tracklayer.lang import typed, u1, u8, u16, u32, u64
-from tracklayer.machine.common.clock import NEVER, STOP_FRAME
+from tracklayer.lang import typed, u8, u16, u64
 
-from .. import events, speed
-from ..interrupts import STAT as STAT_INTERRUPT
+from .. import speed
 from ..interrupts import VBLANK as VBLANK_INTERRUPT
-from ..interrupts import enabled, request
-from ..maps import open_vram
+from ..interrupts import request
 from . import access, color, line, objects, pipeline, stat, unchanged, window
+from .frame import count_frame, frame_begin, frame_end, schedule_frame
+from .plan import reschedule
 from .state import (
+    COMPARE_DOT,
     DOTS_PER_FRAME,
     DOTS_PER_LINE,
+    DRAW_BEGIN,
+    DRAW_END,
     DRAWING,
+    EARLY_SIGNAL,
     HBLANK,
+    HBLANK_SIGNAL,
     HEIGHT,
     LCD_ENABLE,
+    LINE_153_LY,
+    LINE_153_NONE,
+    LINE_153_ZERO,
+    LINE_BEGIN,
+    LINE_COMPARE,
     LINES,
     OAM_SCAN,
     PALETTES,
+    SCAN_END,
     SOURCE_HBLANK,
     SOURCE_LYC,
     SOURCE_OAM,
     SOURCE_VBLANK,
     VBLANK,
+    ZERO_DOT,
     Machine,
 )  # fmt: skip
-
-COMPARE_DOT = 2
-ZERO_DOT = 10
-
-LINE_BEGIN, LINE_COMPARE, SCAN_END, DRAW_BEGIN, DRAW_END, HBLANK_SIGNAL, LINE_153_NONE, LINE_153_ZERO = range(8)
-EARLY_SIGNAL, LINE_153_LY = 8, 9
-"""The steps; `phase` is the one that comes next."""
 
 
 @typed
@@ -393,45 +397,6 @@ def before_dma(gb: Machine) -> None:
         repaint(gb, 0)
 
 
-@typed
-def frame_begin(gb: Machine) -> None:
-    """Line 0 begins."""
-    gb.ppu.window_line = 0
-    gb.ppu.window_reached = 0
-    gb.host.drawing = gb.host.render != 0 and gb.ppu.line_start >= gb.host.drawn_from
-    schedule_frame(gb, u64(gb.ppu.line_start + HEIGHT * DOTS_PER_LINE + COMPARE_DOT))
-    free_vram(gb, 0)
-
-
-@typed
-def frame_end(gb: Machine) -> None:
-    """VBlank begins: the picture is complete. The first one after the LCD went on is not shown."""
-    if gb.ppu.fresh:
-        gb.ppu.fresh = 0
-    elif gb.host.drawing:
-        gb.host.shown = 1 - gb.host.shown
-    count_frame(gb, u64(gb.ppu.line_start + COMPARE_DOT))
-    schedule_frame(gb, u64(gb.ppu.line_start + (LINES - HEIGHT) * DOTS_PER_LINE))
-    free_vram(gb, 1)
-
-
-@typed
-def free_vram(gb: Machine, free: u1) -> None:
-    """From here on VRAM can, or cannot, be accessed without asking. The first access that may opens its pages."""
-    gb.ppu.vram_free = free
-    gb.host.drawn.looks = 0
-    if free == 0 and gb.host.vram_open != 0:
-        gb.host.drawn.unsure = 1
-        open_vram(gb, 0)
-
-
-@typed
-def schedule_frame(gb: Machine, dot: u64) -> None:
-    """The next frame event is due at a dot."""
-    gb.ppu.frame_next = dot
-    gb.clock.schedule(events.FRAME, speed.time_of(gb, dot))
-
-
 @typed(outline=True)
 def speed_changed(gb: Machine) -> None:
     """The CPU's clock has another pace: plan everything anew."""
@@ -457,17 +422,6 @@ def draw_line(gb: Machine) -> None:
 
 
 @typed
-def count_frame(gb: Machine, time: u64) -> None:
-    """One frame more is done, at `time`."""
-    gb.ppu.frames += 1
-    gb.ppu.frame_done = time
-    if gb.host.frames_wanted > 0:
-        gb.host.frames_wanted -= 1
-        if gb.host.frames_wanted == 0:
-            gb.clock.stop = STOP_FRAME
-
-
-@typed
 def frame_due(gb: Machine) -> None:
     """The event: VBlank begins or ends; with the LCD off, the time of a frame has passed, and the screen is white."""
     if gb.ppu.lcdc & LCD_ENABLE:
@@ -483,60 +437,3 @@ def stat_due(gb: Machine) -> None:
     """The event: the STAT line may have risen."""
     catch_up(gb)
     reschedule(gb)
-
-
-@typed(outline=True)
-def reschedule(gb: Machine) -> None:
-    """Plan when to look next whether the STAT line rose, if the CPU can feel it. The PPU must be right as of now."""
-    selected = gb.ppu.stat & 0x78
-    if gb.ppu.lcdc & LCD_ENABLE == 0 or selected == 0 or not enabled(gb, STAT_INTERRUPT):
-        gb.clock.cancel(events.STAT)
-    else:
-        soonest: u64 = NEVER
-        if selected & SOURCE_LYC:
-            soonest = next_match(gb)
-        if selected & SOURCE_OAM:
-            soonest = min(soonest, next_oam_pulse(gb))
-        if selected & SOURCE_HBLANK:
-            soonest = min(soonest, next_hblank_look(gb))
-        if selected & SOURCE_VBLANK:
-            soonest = min(soonest, in_frame(gb, HEIGHT * DOTS_PER_LINE + COMPARE_DOT))
-        gb.clock.schedule(events.STAT, speed.time_of(gb, soonest))
-
-
-@typed
-def in_frame(gb: Machine, dot: u32) -> u64:
-    """The next time that comes `dot` dots after the begin of a frame."""
-    time = u64(gb.ppu.line_start - gb.ppu.line * DOTS_PER_LINE + dot)
-    return time if time > speed.dots(gb) else u64(time + DOTS_PER_FRAME)
-
-
-@typed
-def next_match(gb: Machine) -> u64:
-    """When LY is next compared with LYC's value for the first time. Line 0 is compared from within line 153 on."""
-    if gb.ppu.lyc >= LINES:
-        return NEVER
-    if gb.ppu.lyc == 0:
-        return in_frame(gb, (LINES - 1) * DOTS_PER_LINE + ZERO_DOT)
-    return in_frame(gb, gb.ppu.lyc * DOTS_PER_LINE + COMPARE_DOT)
-
-
-@typed
-def next_oam_pulse(gb: Machine) -> u64:
-    """When the mode 2 signal is next raised: at the begin of lines 1 to 144, and 2 dots into line 0."""
-    if gb.ppu.line < HEIGHT and (gb.ppu.line > 0 or gb.ppu.phase != LINE_COMPARE):
-        return u64(gb.ppu.line_start + DOTS_PER_LINE)
-    return in_frame(gb, COMPARE_DOT)
-
-
-@typed
-def next_hblank_look(gb: Machine) -> u64:
-    """When mode 0's signal next comes, or if that is not known yet, when it will be."""
-    if gb.ppu.line < HEIGHT:
-        if gb.ppu.phase == HBLANK_SIGNAL or gb.ppu.phase == EARLY_SIGNAL:
-            return gb.ppu.next
-        if gb.ppu.signals & SOURCE_HBLANK == 0:
-            return u64(gb.ppu.next + 1 if gb.ppu.phase == DRAW_END else gb.ppu.line_start + 84)
-        if gb.ppu.line < HEIGHT - 1:
-            return u64(gb.ppu.line_start + DOTS_PER_LINE + 84)
-    return in_frame(gb, 84)
