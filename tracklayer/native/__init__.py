@@ -7,8 +7,8 @@ Invariant: importing it imports none of its tools: each is loaded when it is fir
 
 Where to look; docs/crossing.md says how it works and what is promised:
 
-    memory.py       code memory, which it gets by mappings.py, denied.py, unix.py; keeps over forks.py
-    loader.py       LLVM's objects: objects.py, relocations.py, linking.py; image.py for several at once
+    memory.py       code memory, which it gets by mappings.py, denied.py, unix.py; forks.py, locks over a fork
+    loader.py       LLVM's objects: objects.py, relocations.py, linking.py; image.py, those linked beforehand
     calls.py        builtins and their lifetimes; capi.py, where Python's own functions are
     assembler.py    x86-64: source.py, instructions.py, framing.py, placing.py; operands.py, forms.py, encoding.py
     arm64.py        the same for arm64: arm64_operands.py; encoded by LLVM, mc.py
