@@ -96,12 +96,16 @@ class Helper:
             raise RuntimeError(answer)
         return bytes(answer)
 
-    def close(self) -> None:
-        """End the process."""
+    def dismiss(self) -> None:
+        """There is no job for the process any more: it ends by itself."""
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
                 with contextlib.suppress(OSError):
                     pipe.close()
+
+    def close(self) -> None:
+        """End the process."""
+        self.dismiss()
         self.process.wait()
 
 

@@ -65,7 +65,11 @@ def compile_engine(
             add_layer(program, guest)
             engine.end()
         parts_to_come = 0
+        from ..native.loader import parse  # and NumPy, while the helper works
+
         objects = emission.finish()
+        if helping:
+            helping.dismiss()
     except CompileError as error:
         raise error.with_traceback(None) from None  # it says where in the guest; where in the compiler is no help
     finally:
@@ -73,8 +77,6 @@ def compile_engine(
         if collecting:
             gc.enable()
         emission.close_input()
-    from ..native.loader import parse  # and NumPy
-
     functions = {name: one for at in stencils.jobs.values() for name, one in parse(objects[at]).functions().items()}
     image = None
     if with_engine:
