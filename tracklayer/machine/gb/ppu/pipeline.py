@@ -90,6 +90,50 @@ def begin(gb: Machine) -> None:
 
 
 @typed(outline=True)
+def forget(gb: Machine) -> None:
+    """The line is over, or the LCD off: only the latch is left of how the line was drawn. So a state does not tell
+    whether it was drawn at all (timing.py, `repaint`)."""
+    pipe = gb.ppu.pipe
+    pipe.active = 0
+    pipe.done = 0
+    pipe.scrolled = 0
+    pipe.insert = 0
+    pipe.dot = 0
+    pipe.px = 0
+    pipe.fetch = 0
+    pipe.count = 0
+    pipe.object_dot = 0
+    pipe.object = 0
+    pipe.fetch_px = 0
+    pipe.tile = 0
+    pipe.window_tile = 0
+    pipe.row = 0
+    pipe.next_low = 0
+    pipe.next_high = 0
+    pipe.low = 0
+    pipe.high = 0
+    pipe.fetched_low = 0
+    pipe.obj_low = 0
+    pipe.obj_high = 0
+    pipe.obj_palette = 0
+    pipe.obj_behind = 0
+    pipe.attributes = 0
+    pipe.next_attributes = 0
+    pipe.obj_marks = 0
+    pipe.obj_order = 0
+    pipe.out_attributes = 0
+    pipe.out_marks = 0
+    pipe.out = 0
+    pipe.held = 0
+    pipe.held_count = 0
+    pipe.held_tile = 0
+    pipe.held_low = 0
+    pipe.held_high = 0
+    pipe.held_attributes = 0
+    pipe.out_x = 0
+
+
+@typed(outline=True)
 def run_until(gb: Machine, dot: u16) -> None:
     """Do every dot before `dot`. When the last pixel is shifted out mode 3 is over; the palettes see it later."""
     while gb.ppu.pipe.dot < dot and (gb.ppu.pipe.px <= LAST_PX or gb.ppu.pipe.out != 0):

@@ -41,7 +41,7 @@ from .state import (
     WINDOW_MAP,
     Machine,
 )  # fmt: skip
-from .timing import catch_up, repaint, step_at, touch
+from .timing import catch_up, repaint, step_at, touch, unseen
 
 LCDC_STEPS = ((1, BG_ENABLE | OBJ_ENABLE | TILE_DATA | WINDOW_ENABLE), (2, BG_MAP | WINDOW_MAP), (3, OBJ_TALL))
 """On a Color: how many dots late which bits of LCDC reach the pipeline."""
@@ -150,7 +150,9 @@ def lcd_off(gb: Machine) -> None:
     Proof: mooneye ppu/stat_lyc_onoff.
     """
     gb.ppu.next = NEVER
-    gb.ppu.pipe.active = 0
+    if gb.ppu.pipe.active:
+        pipeline.forget(gb)
+    objects.begin_scan(gb)
     gb.ppu.line = 0
     gb.ppu.ly = 0
     gb.ppu.mode = HBLANK
@@ -323,7 +325,7 @@ def pixel_waits(gb: Machine) -> bool:
     Proof: mealybug-tearoom m3_bgp_change, age m3-bg-bgp.
     """
     catch_up(gb)
-    if gb.host.drawing == 0:
+    if unseen(gb):
         return False
     touch(gb, 0)
     return gb.ppu.pipe.active != 0 and gb.ppu.pipe.out_x > 0 and gb.color.hardware == 0

@@ -224,7 +224,7 @@ def line_end(gb: Machine) -> None:
     """The line before is over, whatever of it is not yet drawn."""
     if gb.ppu.pipe.active:
         pipeline.run_until(gb, DOTS_PER_LINE)
-        gb.ppu.pipe.active = 0
+        pipeline.forget(gb)
     window.leave(gb)
     gb.ppu.first_line = 0
 
@@ -250,6 +250,7 @@ def line_compare(gb: Machine) -> None:
     elif gb.ppu.line == HEIGHT:
         gb.ppu.mode = VBLANK
         gb.ppu.signals = SOURCE_VBLANK
+        objects.begin_scan(gb)
         request(gb, VBLANK_INTERRUPT)
         frame_end(gb)
     elif gb.ppu.line == LINES - 1:
@@ -380,9 +381,19 @@ def touch(gb: Machine, late: u8) -> None:
 
 @typed
 def repaint(gb: Machine, late: Any) -> None:
-    """`touch`, for what only the picture tells, and not when mode 3 ends: nothing is to be done where nobody looks."""
-    if gb.host.drawing:
+    """`touch`, for what only the picture tells, and not when mode 3 ends.
+
+    So a state taken within mode 3 of such a line, and only there, shows whether the line is drawn.
+    """
+    if not unseen(gb):
         touch(gb, late)
+
+
+@typed
+def unseen(gb: Machine) -> bool:
+    """Whether nobody looks at the picture. On a Color, lines on which something is written leave a trace for later ones
+    in any case: the pipeline's latch."""
+    return gb.host.drawing == 0 and gb.color.hardware == 0
 
 
 @typed(outline=True)
