@@ -250,9 +250,10 @@ class GameBoy(_Ticked, Views, Kept, Hooked, Plugs):
             end = ((now - START) // CYCLES_PER_FRAME + frames) * CYCLES_PER_FRAME
             if sound:
                 self._sound.forget()
-            looked_at = outside.LOOKED_AT
-            first = end - looked_at * CYCLES_PER_FRAME + START if frames > looked_at and not self._watched() else 0
-            self._advance(end, False, render, sound, first)
+            drawn_from = 0
+            if render and frames > outside.LOOKED_AT and not self._watched():
+                drawn_from = end - outside.LOOKED_AT * CYCLES_PER_FRAME + START
+            self._advance(end, False, render, sound, drawn_from)
 
     def run(self, *, cycles: int, breakpoint: bool = False, render: bool = True, sound: bool = False) -> bool:
         """Run for so many T-cycles, to the first instruction boundary at or after their end.
